@@ -1,0 +1,419 @@
+"""The nouns of the bench: Clip, Bitstream, Score, Record and the Codec and Metric protocols.
+
+Everything else imports this file and this file imports nothing of ours, so it is also the
+whole contract that a third-party codec or metric has to know.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A piece of audio. Immutable; compares by identity, so caches may key on the object.
+
+    Attributes:
+        samples: `[channels, time]` float32, full scale ±1, read-only. A 1-d array is taken as mono.
+        sample_rate_hz: samples per second.
+        id: name within its suite; unique there.
+        tags: speaker, language, genre, licence, transcript, …
+
+    Raises:
+        ValueError: the array is not `[channels, time]`, or the rate is not positive.
+    """
+
+    samples: Samples
+    sample_rate_hz: int
+    id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        samples = np.asarray(self.samples, dtype=np.float32)
+        if samples.ndim == 1:
+            samples = samples[np.newaxis]
+        if samples.ndim != 2 or samples.shape[0] == 0:
+            raise ValueError(f"samples must be [channels, time], got shape {samples.shape}")
+        if self.sample_rate_hz <= 0:
+            raise ValueError(f"sample_rate_hz must be positive, got {self.sample_rate_hz}")
+        # A view would let the owner of the array change a clip that caches believe constant.
+        if samples.flags.writeable:
+            samples = samples.copy()
+            samples.flags.writeable = False
+        object.__setattr__(self, "samples", samples)
+        object.__setattr__(self, "sample_rate_hz", int(self.sample_rate_hz))
+        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
+
+    @property
+    def channels(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def length(self) -> int:
+        """Samples per channel."""
+        return int(self.samples.shape[1])
+
+    @property
+    def duration_s(self) -> float:
+        return self.length / self.sample_rate_hz
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a mappingproxy does not pickle
+        return Clip, (self.samples, self.sample_rate_hz, self.id, dict(self.tags))
+
+
+@dataclass(frozen=True)
+class ClipRef:
+    """Where a clip lies, without its samples: cheap to list, to plan with and to send to a worker.
+
+    Attributes:
+        id: unique within the suite.      path: the audio file.
+        start_s, duration_s: the part to read; None reads to the end.
+        sha256: of the file, where a manifest knows it; verified on loading.
+    """
+
+    id: str
+    path: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    start_s: float = 0.0
+    duration_s: float | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Bitstream:
+    """What an encoder produced, and the only thing a decoder is given.
+
+    The payload's length *is* the rate: there is no field in which a codec could claim another.
+
+    Attributes:
+        payload: every byte that `decode` needs, true length and gains included.
+        packet_sizes: bytes of the packets in transport order, if the codec has packets. They add
+            up to `len(payload)`. Boundaries are what a transport delivers for free, as in RTP.
+        container_bytes: size of the file that a user would store (Ogg, MP4, …); the payload's
+            own size where there is no container.
+
+    Raises:
+        ValueError: packet sizes that do not add up, or a container smaller than its payload's
+            largest packet.
+    """
+
+    payload: bytes
+    packet_sizes: tuple[int, ...] = ()
+    container_bytes: int = -1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.payload, bytes):
+            raise ValueError(f"payload must be bytes, got {type(self.payload).__name__}")
+        object.__setattr__(self, "packet_sizes", tuple(int(size) for size in self.packet_sizes))
+        if self.packet_sizes and (
+            min(self.packet_sizes) < 0 or sum(self.packet_sizes) != len(self.payload)
+        ):
+            raise ValueError(
+                f"packet sizes add up to {sum(self.packet_sizes)}, the payload has "
+                f"{len(self.payload)} bytes"
+            )
+        if self.container_bytes < 0:
+            object.__setattr__(self, "container_bytes", len(self.payload))
+
+    def packets(self) -> list[bytes]:
+        """The payload cut at its packet boundaries; one packet where the codec declares none."""
+        if not self.packet_sizes:
+            return [self.payload]
+        cuts = np.cumsum((0, *self.packet_sizes)).tolist()
+        return [self.payload[start:stop] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """An audio codec at one operating point, built by its class from keyword options.
+
+    Options are the keyword arguments of `__init__`, plain JSON values. Class attributes:
+
+        name: str               the registry's name
+        version: str            raise it when the output changes; cached work then expires
+
+    and, where they apply (the bench reads them with these defaults):
+
+        sample_rates_hz: tuple[int, ...] = ()   rates `encode` takes; empty: any
+        channels: tuple[int, ...] = ()          channel counts `encode` takes; empty: any.
+                                                A mono codec gets each channel on its own.
+        nominal_kbps: float | None = None       what was asked for, per coded stream
+        argument: str | None = None             option that `name:value` sets, as in `pcm:8`
+        sweep: tuple[str, ...] = ("kbps",)      options that move along a curve
+        untrained: bool = False                 weights are random; never in a default suite
+        missing() -> str | None                 classmethod: why it cannot run here and what to
+                                                install; None when it can
+        build_id() -> str                       versions of libraries and hashes of weights that
+                                                decide the output; part of the cache key
+        tokens(bitstream) -> int array [codebooks, frames], with
+        codebook_sizes: tuple[int, ...]         for token codecs: usage and entropy are reported
+    """
+
+    name: str
+    version: str
+
+    def encode(self, clip: Clip) -> Bitstream:
+        """Code a clip that already has a rate and channel count this codec takes."""
+        ...
+
+    def decode(self, bitstream: Bitstream) -> Clip:
+        """Decode in a fresh instance that has seen nothing but these bytes.
+
+        Returns audio at the coded rate; delay is measured and compensated by the bench, so a
+        codec that knows its own delay may remove it or leave it.
+
+        Raises:
+            DecodeError: the payload is damaged beyond what the codec can conceal.
+        """
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """One number about a decoded clip, with the recipe that makes it comparable.
+
+    Class attributes:
+        name: recipe, `mel:dac`.       version: raise it when a score moves.
+        unit: "dB", "MOS", "".         bounds: (worst-case low, high); ±inf where open.
+        higher_is_better: bool, or None for a diagnostic that has no better.
+        sample_rate_hz: rate at which both signals arrive; None: the reference's own.
+        mono: the bench mixes to mono first (metrics that are defined on one channel).
+        domain: "speech" or "any".     source: the paper or the code that defines it.
+    and optionally `missing()` and `build_id()` as for a codec.
+    """
+
+    name: str
+    version: str
+    unit: str
+    bounds: tuple[float, float]
+    higher_is_better: bool | None
+    sample_rate_hz: int | None
+    mono: bool
+    domain: str
+    source: str
+
+    def prepare(self, reference: Clip) -> Any:
+        """Everything that depends on the reference alone; called once per reference."""
+        ...
+
+    def score(self, prepared: Any, decoded: Clip) -> float:
+        """The value for a decoded clip of the reference's rate, channels and length.
+
+        Raises:
+            UnscorableError: there is no value; the message is the reason.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Score:
+    """A finite value or the reason why there is none; never both, never neither."""
+
+    value: float | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a score is either a value or a reason")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"a score is finite; {self.value} needs a reason instead")
+        if self.reason is not None and not self.reason.strip():
+            raise ValueError("the reason of a missing score must say something")
+
+    @property
+    def ok(self) -> bool:
+        return self.value is not None
+
+
+def freeze_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Codec options as an immutable mapping with sorted keys; JSON values only.
+
+    Raises:
+        TypeError: a value is not JSON.
+    """
+    return MappingProxyType(json.loads(json.dumps(dict(options), sort_keys=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class OperatingPoint:
+    """A codec at one setting: one row of the leaderboard and one point of a curve.
+
+    Attributes:
+        codec: registry name or `package.module:Class`.
+        options: keyword arguments of its class.
+        series: the curve it belongs to, as shown ("Opus", "Opus CBR").
+        setting: its place on the curve, as shown ("6 kbps").
+    """
+
+    codec: str
+    options: Mapping[str, Any]
+    series: str
+    setting: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", freeze_options(self.options))
+
+    @property
+    def key(self) -> str:
+        """`opus(application="voip",kbps=6)`: unique within a suite, stable between runs."""
+        inner = ",".join(f"{name}={json.dumps(value)}" for name, value in self.options.items())
+        return f"{self.codec}({inner})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OperatingPoint) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OperatingPoint, (self.codec, dict(self.options), self.series, self.setting)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a decoded clip lies against its reference, measured before compensation.
+
+    Attributes:
+        delay_ms: positive when the decoded audio is late; sub-sample precision.
+        gain_db: level of the decoded audio above the reference (least squares).
+        polarity: +1, or -1 for an inverted signal. Reported, not repaired.
+        correlation: |normalised correlation| at that delay, 0…1; how far to trust the rest.
+    """
+
+    delay_ms: float
+    gain_db: float
+    polarity: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything known about one clip under one condition through one operating point.
+
+    A clip that could not be coded has `failure` ("decode: crashed with SIGSEGV"), no rates, and
+    every metric's score carries that reason, so that `n_ok / n` is right for each column.
+    """
+
+    run: str
+    suite: str
+    clip: str
+    condition: str
+    tags: Mapping[str, str]
+    seed: int
+    duration_s: float
+    sample_rate_hz: int
+    channels: int
+    codec: str
+    options: Mapping[str, Any]
+    series: str
+    setting: str
+    scores: Mapping[str, Score]
+    versions: Mapping[str, str]  # "codec" and each metric -> version and build of what scored
+    failure: str | None = None
+    nominal_kbps: float | None = None
+    payload_bytes: int | None = None
+    container_bytes: int | None = None
+    alignment: Alignment | None = None
+    si_sdr_raw_db: float | None = None  # before delay compensation
+    peak_memory_mb: float | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)  # reference, payload, decoded
+    notes: tuple[str, ...] = ()  # "rate declared, not measured", "resampled 44100 -> 16000 Hz"
+
+    @property
+    def payload_kbps(self) -> float | None:
+        """Bits of the payload over the clip's true duration, in kbit/s (1000 bits)."""
+        return _kbps(self.payload_bytes, self.duration_s)
+
+    @property
+    def container_kbps(self) -> float | None:
+        return _kbps(self.container_bytes, self.duration_s)
+
+    @property
+    def compression_ratio(self) -> float | None:
+        """16-bit PCM at the clip's own rate and channels ÷ payload; higher is smaller."""
+        if not self.payload_bytes:
+            return None
+        return self.duration_s * self.sample_rate_hz * self.channels * 2 / self.payload_bytes
+
+    @property
+    def point_key(self) -> str:
+        return OperatingPoint(self.codec, self.options, self.series, self.setting).key
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes a record unique within a run: clip, condition, operating point."""
+        return self.clip, self.condition, self.point_key
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Speed of one operating point on one machine, from the serial timing pass.
+
+    Attributes:
+        encode_rtf, decode_rtf: processing time ÷ audio duration, lower is faster; None with a
+            reason in `failure`.
+        machine: fingerprint; timings of two machines are never compared.
+    """
+
+    run: str
+    suite: str
+    codec: str
+    options: Mapping[str, Any]
+    series: str
+    setting: str
+    machine: str
+    threads: int
+    repeats: int
+    audio_s: float
+    encode_rtf: float | None = None
+    decode_rtf: float | None = None
+    failure: str | None = None
+
+    @property
+    def point_key(self) -> str:
+        return OperatingPoint(self.codec, self.options, self.series, self.setting).key
+
+
+@dataclass(frozen=True)
+class TokenUse:
+    """How a token codec used its codebooks over all clips of a run at one operating point.
+
+    Attributes:
+        frames: tokens seen per codebook; few frames make usage and entropy too low.
+        usage: share of entries that occurred, per codebook, 0…1.
+        entropy_bits: empirical entropy per codebook, bits per token.
+        entropy_kbps: what an ideal static coder of these tokens would need.
+    """
+
+    run: str
+    suite: str
+    codec: str
+    options: Mapping[str, Any]
+    series: str
+    setting: str
+    frames: int
+    codebook_sizes: tuple[int, ...]
+    usage: tuple[float, ...]
+    entropy_bits: tuple[float, ...]
+    entropy_kbps: float
+
+    @property
+    def point_key(self) -> str:
+        return OperatingPoint(self.codec, self.options, self.series, self.setting).key
+
+
+def _kbps(size_bytes: int | None, duration_s: float) -> float | None:
+    if size_bytes is None or duration_s <= 0:
+        return None
+    return size_bytes * 8 / duration_s / 1000

@@ -1,0 +1,1 @@
+"""What a reader of results sees: tables, curves, reports."""

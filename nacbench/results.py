@@ -1,0 +1,204 @@
+"""Records on disk (append-only JSON lines with a schema version) and ResultTable over them.
+
+A run directory holds `records.jsonl` and `manifest.json`. Each line is one Record, Timing or
+TokenUse, marked by `"kind"`. Lines are only ever appended; where two have the same key, the later
+one counts, so an interrupted run loses at most the line that was being written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nacbench.core import Alignment, Record, Score, Timing, TokenUse
+from nacbench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+_KINDS: dict[str, type] = {"record": Record, "timing": Timing, "tokens": TokenUse}
+
+
+def to_json(entry: Record | Timing | TokenUse) -> str:
+    """One line of `records.jsonl`, without the newline."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(entry, cls))
+    fields: dict[str, Any] = {"kind": kind, "schema": SCHEMA_VERSION}
+    for spec in dataclasses.fields(entry):
+        value = getattr(entry, spec.name)
+        if spec.name == "scores":
+            value = {name: _score_to_json(score) for name, score in value.items()}
+        elif isinstance(value, Alignment):
+            value = dataclasses.asdict(value)
+        elif isinstance(value, Mapping):
+            value = dict(value)
+        if value != spec.default:
+            fields[spec.name] = value
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(line: str) -> Record | Timing | TokenUse:
+    """Raises:
+    ValueError: the line is damaged or from a newer schema.
+    """
+    fields = json.loads(line)
+    if fields.pop("schema", 0) > SCHEMA_VERSION:
+        raise ValueError("written by a newer nacbench; upgrade to read it")
+    cls = _KINDS[fields.pop("kind")]
+    if cls is Record:
+        fields["scores"] = {name: _score_from_json(v) for name, v in fields["scores"].items()}
+        if fields.get("alignment"):
+            fields["alignment"] = Alignment(**fields["alignment"])
+    for name, value in fields.items():
+        if isinstance(value, list):
+            fields[name] = tuple(value)
+    try:
+        return cls(**fields)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _score_to_json(score: Score) -> float | str | None:
+    return score.value if score.ok else score.reason
+
+
+def _score_from_json(value: float | str) -> Score:
+    return Score(reason=value) if isinstance(value, str) else Score(value=float(value))
+
+
+class RecordWriter:
+    """Appends entries to `records.jsonl`; each line reaches the disk before `write` returns."""
+
+    def __init__(self, run_directory: Path) -> None:
+        run_directory.mkdir(parents=True, exist_ok=True)
+        path = run_directory / "records.jsonl"
+        _drop_partial_last_line(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, entry: Record | Timing | TokenUse) -> None:
+        self._file.write(to_json(entry) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _drop_partial_last_line(path: Path) -> None:
+    """A kill in mid-write leaves half a line; the next run must not append to it."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(data.rfind(b"\n") + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class ResultTable:
+    """All records of one or several runs, with their manifests.
+
+    Attributes:
+        records, timings, token_uses: entries, the latest per key, in order of first writing.
+        manifests: run name -> manifest (versions, machine, seeds, suite hash, skipped codecs).
+    """
+
+    records: Sequence[Record]
+    timings: Sequence[Timing] = ()
+    token_uses: Sequence[TokenUse] = ()
+    manifests: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def load(cls, *runs: Path | str) -> ResultTable:
+        """Read run directories (or `records.jsonl` files) and merge them.
+
+        Raises:
+            UserError: there is no run at a path, or a line is damaged (file and line are named).
+        """
+        entries: dict[Any, Any] = {}
+        manifests: dict[str, Mapping[str, Any]] = {}
+        for run in map(Path, runs):
+            path = run if run.is_file() else run / "records.jsonl"
+            if not path.exists():
+                raise UserError(
+                    f"{run}: no records.jsonl here. Give the directory that 'nacbench run' wrote."
+                )
+            lines = path.read_text(encoding="utf-8").split("\n")
+            for number, line in enumerate(lines, start=1):
+                if not line:
+                    continue
+                try:
+                    entry = from_json(line)
+                except (ValueError, KeyError) as error:
+                    if number == len(lines):
+                        continue  # half a line, left by a kill; its work is in the cache
+                    raise UserError(
+                        f"{path}:{number}: damaged record ({error}). Remove the line and run again."
+                    ) from error
+                entries[_entry_key(entry)] = entry
+            manifest = path.parent / "manifest.json"
+            if manifest.exists():
+                content = json.loads(manifest.read_text(encoding="utf-8"))
+                manifests[content.get("run", path.parent.name)] = content
+        return cls(
+            records=[e for e in entries.values() if isinstance(e, Record)],
+            timings=[e for e in entries.values() if isinstance(e, Timing)],
+            token_uses=[e for e in entries.values() if isinstance(e, TokenUse)],
+            manifests=manifests,
+        )
+
+    @property
+    def metrics(self) -> list[str]:
+        """Recipe names in order of first appearance."""
+        return list(dict.fromkeys(name for record in self.records for name in record.scores))
+
+    @property
+    def failures(self) -> list[Record]:
+        return [record for record in self.records if record.failure is not None]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Long form: one row per record and metric, `value` NaN where there is a `reason`."""
+        import pandas as pd
+
+        return pd.DataFrame(list(_long_rows(self.records)))
+
+
+def _entry_key(entry: Record | Timing | TokenUse) -> tuple[Any, ...]:
+    key = entry.key if isinstance(entry, Record) else (entry.point_key,)
+    return type(entry).__name__, entry.run, entry.suite, *key
+
+
+def _long_rows(records: Iterable[Record]) -> Iterable[dict[str, Any]]:
+    for record in records:
+        alignment = record.alignment
+        shared = {
+            "run": record.run,
+            "suite": record.suite,
+            "clip": record.clip,
+            "condition": record.condition,
+            "speaker": record.tags.get("speaker"),
+            "codec": record.codec,
+            "series": record.series,
+            "setting": record.setting,
+            "nominal_kbps": record.nominal_kbps,
+            "payload_kbps": record.payload_kbps,
+            "container_kbps": record.container_kbps,
+            "compression_ratio": record.compression_ratio,
+            "delay_ms": alignment.delay_ms if alignment else None,
+            "gain_db": alignment.gain_db if alignment else None,
+            "polarity": alignment.polarity if alignment else None,
+            "failure": record.failure,
+        }
+        for metric, score in record.scores.items():
+            yield {**shared, "metric": metric, "value": score.value, "reason": score.reason}
