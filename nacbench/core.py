@@ -131,7 +131,7 @@ class Bitstream:
         if not self.packet_sizes:
             return [self.payload]
         cuts = np.cumsum((0, *self.packet_sizes)).tolist()
-        return [self.payload[start:stop] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [self.payload[start:stop] for start, stop in itertools.pairwise(cuts)]
 
 
 @runtime_checkable
