@@ -1,4 +1,4 @@
-"""The house plan, enforced: imports fall downhill, the three packages stay apart, no stray paths."""
+"""The house plan, enforced: imports fall downhill, packages stay apart, no stray paths."""
 
 import ast
 import subprocess
