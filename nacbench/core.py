@@ -138,7 +138,10 @@ class Bitstream:
 class Codec(Protocol):
     """An audio codec at one operating point, built by its class from keyword options.
 
-    Options are the keyword arguments of `__init__`, plain JSON values. Class attributes:
+    Options are the keyword arguments of `__init__`, plain JSON values, annotated (`kbps: float`,
+    `vbr: Literal["on", "off"]`): suites are checked against the annotations. `__init__` raises
+    ValueError for a value out of range, and is cheap: weights load at the first use. Class
+    attributes:
 
         name: str               the registry's name
         version: str            raise it when the output changes; cached work then expires
@@ -151,6 +154,9 @@ class Codec(Protocol):
         nominal_kbps: float | None = None       what was asked for, per coded stream
         argument: str | None = None             option that `name:value` sets, as in `pcm:8`
         sweep: tuple[str, ...] = ("kbps",)      options that move along a curve
+        title: str = name                       as shown in tables and legends ("Opus")
+        default_points: tuple[Mapping, ...] = ({},)   option sets a suite gets when it names the
+                                                codec alone, as in `- amr_wb`
         untrained: bool = False                 weights are random; never in a default suite
         missing() -> str | None                 classmethod: why it cannot run here and what to
                                                 install; None when it can
