@@ -1,0 +1,204 @@
+"""A suite's document -> its points, metrics, sources and conditions, each looked up and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacbench.errors import UserError
+from nacbench.metrics import METRICS
+from nacbench.registry import did_you_mean
+from nacbench.sources import SOURCES
+from nacbench.suite.document import Document, Place, found
+from nacbench.suite.options import check_names, check_type
+from nacbench.suite.points import PlacedPoint, expand, missing_reason
+from nacbench.suite.schema import Entry, check, entry
+
+ALIASES = {"mel_distance": "mel:dac"}
+
+
+@dataclass(frozen=True)
+class Override:
+    """What the command line changes in a suite."""
+
+    codecs: tuple[str, ...] = ()
+    kbps: tuple[float, ...] = ()
+    metrics: tuple[str, ...] = ()
+    audio: Path | None = None
+
+
+def resolve(document: Document, override: Override) -> dict[str, Any]:
+    """The fields of a Suite.
+
+    Raises:
+        UserError: one line for every problem found, in the file's order.
+    """
+    _replace(document, override)
+    file = check(document)
+    points = expand(_entries(document, "codecs"), document)
+    points = _chosen(points, override, document)
+    sources = [_source(e, place, document) for place, e in _entries(document, "sources")]
+    metrics = _metrics(document)
+    conditions = _conditions(document)
+    document.stop_if_problems()
+    assert file is not None, "a shape that does not fit leaves a problem behind"
+    return {
+        **{name: getattr(file, name) for name in ("name", "version", "synthetic", "seed")},
+        "title": file.title or file.name,
+        "points": tuple(item.point for item in points if item.missing is None),
+        "skipped": tuple((item.point, item.missing) for item in points if item.missing),
+        "metrics": tuple(name for name, reason in metrics.items() if reason is None),
+        "skipped_metrics": tuple((name, reason) for name, reason in metrics.items() if reason),
+        "aliases": {**ALIASES, **file.aliases},
+        "conditions": tuple(conditions),
+        "sources": tuple(sources),
+        "specs": {
+            "sources": [{e.name: e.options} for e in file.sources],
+            "conditions": list(file.conditions),
+        },
+        "timing": file.timing,
+        "limits": file.limits,
+    }
+
+
+def _replace(document: Document, override: Override) -> None:
+    """Put what the command line gives in the place of the file's own."""
+    if override.metrics:
+        document.content["metrics"] = list(override.metrics)
+        for index in range(len(override.metrics)):
+            document.lines["metrics", index] = ("--metric", 0)
+    if override.audio:
+        document.content["sources"] = [{"folder": {"path": str(override.audio)}}]
+        document.content["synthetic"] = False
+        document.lines["sources", 0] = ("--audio", 0)
+
+
+def _entries(document: Document, key: str) -> list[tuple[Place, Entry]]:
+    """The well-formed entries of a list; the others were noted when the shape was checked."""
+    items = document.content.get(key)
+    entries: list[tuple[Place, Entry]] = []
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        with contextlib.suppress(ValueError):
+            entries.append(((key, index), entry(item)))
+    return entries
+
+
+def _chosen(points: list[PlacedPoint], override: Override, document: Document) -> list[PlacedPoint]:
+    """The points that `--codec` and `--kbps` ask for, those included that the suite lacks."""
+    if not override.codecs:
+        return _at_rates(points, override.kbps, document) if override.kbps else points
+    chosen: list[PlacedPoint] = []
+    for wanted in override.codecs:
+        own = [item for item in points if _is_called(item, wanted)]
+        rates = {item.point.options.get("kbps") for item in own}
+        missing_rates = [rate for rate in override.kbps if rate not in rates]
+        if override.kbps:
+            own = [item for item in own if item.point.options.get("kbps") in override.kbps]
+        if missing_rates or not own:
+            name = own[0].point.codec if own else wanted
+            options = {"kbps": missing_rates} if missing_rates else {}
+            place: Place = ("codecs", len(document.content.get("codecs") or ()) + len(chosen))
+            document.lines[place] = ("--codec", 0)
+            own = own + expand([(place, Entry(name=name, options=options))], document)
+        chosen += [item for item in own if item.point not in {c.point for c in chosen}]
+    return chosen
+
+
+def _is_called(item: PlacedPoint, wanted: str) -> bool:
+    point = item.point
+    with_argument = (point.codec, *map(str, point.options.values()))
+    return wanted.casefold() in (
+        point.codec.casefold(),
+        point.series.casefold(),
+        ":".join(with_argument).casefold(),
+    )
+
+
+def _at_rates(
+    points: list[PlacedPoint], kbps: Sequence[float], document: Document
+) -> list[PlacedPoint]:
+    rates = {item.point.options["kbps"] for item in points if "kbps" in item.point.options}
+    for rate in kbps:
+        if rate not in rates:
+            there = ", ".join(f"{known:g}" for known in sorted(rates)) or "none"
+            document.lines["kbps",] = ("--kbps", 0)
+            document.note(
+                ("kbps",),
+                f"no codec of this suite has a point at {rate:g} kbps; there are {there}. "
+                f"'--codec NAME --kbps {rate:g}' adds one.",
+            )
+    return [item for item in points if item.point.options.get("kbps") in kbps]
+
+
+def _source(item: Entry, place: Place, document: Document) -> Any:
+    place_of_options = (*place, item.name) if item.options else place
+    try:
+        cls = SOURCES.get(item.name)
+    except UserError as error:
+        document.note(place, str(error))
+        return None
+    fits = check_names(cls, item.options, f"source '{item.name}'", place_of_options, document)
+    for option, value in item.options.items():
+        fits &= check_type(cls, option, value, (*place_of_options, option), document)
+    if not fits:
+        return None
+    try:
+        return cls(**item.options)
+    except (UserError, ValueError) as error:
+        document.note(place_of_options, str(error))
+        return None
+
+
+def _metrics(document: Document) -> dict[str, str | None]:
+    """Recipe -> why it cannot run here, aliases followed."""
+    own = document.content.get("aliases")
+    aliases = ALIASES | (own if isinstance(own, dict) else {})
+    known = METRICS.names()
+    for alias, recipe in aliases.items():
+        if alias in known:
+            document.note(("aliases", alias), f"'{alias}' is a recipe's own name. Take another.")
+        if isinstance(recipe, str) and recipe not in known and alias not in ALIASES:
+            hint = did_you_mean(recipe, known)
+            document.note(("aliases", alias), f"unknown metric '{recipe}'.{hint}")
+    listed = document.content.get("metrics")
+    reasons: dict[str, str | None] = {}
+    for index, name in enumerate(listed if isinstance(listed, list) else []):
+        if not isinstance(name, str):
+            continue
+        recipe = aliases.get(name, name)
+        try:
+            cls = METRICS.get(recipe)
+        except UserError as error:
+            alias = did_you_mean(name, aliases) if "Did you mean" not in str(error) else ""
+            document.note(("metrics", index), f"{error}{alias}")
+            continue
+        if recipe in reasons:
+            document.note(("metrics", index), f"'{name}' is already listed. Remove one.")
+        reasons[recipe] = missing_reason(cls)
+    return reasons
+
+
+def _conditions(document: Document) -> list[Any]:
+    build = importlib.import_module("nacbench.conditions").build
+    listed = document.content.get("conditions", ["clean"])
+    built: dict[str, Any] = {}
+    for index, spec in enumerate(listed if isinstance(listed, list) else []):
+        place = ("conditions", index)
+        if not isinstance(spec, str | dict):
+            document.note(
+                place, f"expected a name or 'name: {{option: value}}', found {found(spec)}."
+            )
+            continue
+        try:
+            condition = build(spec)
+        except (UserError, ValueError) as error:
+            document.note(place, str(error))
+            continue
+        if condition.name in built:
+            document.note(place, f"'{condition.name}' is already listed. Remove one.")
+        built[condition.name] = condition
+    return list(built.values())
