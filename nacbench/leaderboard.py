@@ -1,0 +1,390 @@
+"""Rows of a leaderboard from a ResultTable: means with intervals, best per rate band, ties.
+
+One section per suite and condition; nothing is averaged over conditions. A row is one operating
+point. How each number is formed, with sources: docs/statistics.md.
+
+Of a run's manifest this file reads `title`, `synthetic`, `metrics` (name -> unit,
+higher_is_better), `skipped` (list of {series, setting, reason}) and `untrained` (list of series);
+each may be absent.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nacbench import stats
+from nacbench.core import Record, Timing, TokenUse
+from nacbench.errors import UserError
+from nacbench.metrics import METRICS
+from nacbench.results import ResultTable
+
+# Upper edges in kbit/s of the bands within which codecs compete: rates an octave apart.
+BAND_EDGES_KBPS = (4, 8, 16, 32, 64)
+# What headline tables show first; a suite's other metrics follow in its own order.
+HEADLINE = ("visqol", "pesq:wb", "estoi", "stoi", "mel", "si_sdr", "pesq:nb", "stft", "snr")
+# Tags that name who was drawn independently, for the cluster bootstrap.
+CLUSTER_TAGS = ("speaker", "piece")
+# Below this the delay of a decoded clip is a guess, and so are its gain and polarity.
+MIN_CORRELATION = 0.3
+RATE_DECLARED = "rate declared"  # how the note of a record begins whose rate nobody measured
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What the tables need to know of a metric; `higher_is_better` None: a diagnostic."""
+
+    name: str
+    unit: str = ""
+    higher_is_better: bool | None = None
+
+    @property
+    def arrow(self) -> str:
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one row: the mean over the clips that have a value, and its 95 % interval.
+
+    `mark` is "best" (the best of its rate band), "tie" (the data cannot separate it from the
+    best; the best carries it too then), or "".
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n_ok: int
+    n: int
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operating point under one condition.
+
+    Attributes:
+        payload_kbps: bits of all payloads over the duration of all coded clips; container_kbps
+            and compression_ratio alike.
+        delay_ms: median over the clips whose delay could be measured.
+        peak_memory_mb: maximum over clips.
+        encode_rtf, decode_rtf: from the timing pass, on `machine`.
+        rate_declared: somebody gave the rate; no bytes were counted.
+    """
+
+    series: str
+    setting: str
+    codec: str
+    options: Mapping[str, Any]
+    point_key: str
+    clips: int
+    failed: int
+    cells: Mapping[str, Cell]
+    payload_kbps: float | None = None
+    container_kbps: float | None = None
+    nominal_kbps: float | None = None
+    entropy_kbps: float | None = None
+    compression_ratio: float | None = None
+    encode_rtf: float | None = None
+    decode_rtf: float | None = None
+    machine: str | None = None
+    delay_ms: float | None = None
+    peak_memory_mb: float | None = None
+    rate_declared: bool = False
+    untrained: bool = False
+
+    @property
+    def band(self) -> int | None:
+        """Index of its rate band; None without a rate."""
+        if self.payload_kbps is None:
+            return None
+        return int(np.searchsorted(BAND_EDGES_KBPS, self.payload_kbps))
+
+
+@dataclass(frozen=True)
+class Section:
+    """All rows of one suite under one condition, by rate band, then best headline score first."""
+
+    suite: str
+    condition: str
+    title: str
+    synthetic: bool
+    clips: int
+    units: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something missing, with the reason: what it concerns, why, and how often."""
+
+    subject: str
+    reason: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard: sections and everything that belongs at their foot."""
+
+    sections: tuple[Section, ...]
+    metrics: tuple[MetricInfo, ...]
+    failed: tuple[Remark, ...] = ()
+    skipped: tuple[Remark, ...] = ()
+    unscored: tuple[Remark, ...] = ()
+    untimed: tuple[Remark, ...] = ()
+    incomplete: tuple[Remark, ...] = ()
+    machines: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> tuple[MetricInfo, ...]:
+        """Metrics that have a better and a worse, most telling first."""
+
+        def place(metric: MetricInfo) -> int:
+            starts = [i for i, name in enumerate(HEADLINE) if metric.name.startswith(name)]
+            return starts[0] if starts else len(HEADLINE)
+
+        return tuple(sorted((m for m in self.metrics if m.higher_is_better is not None), key=place))
+
+
+def leaderboard(table: ResultTable) -> Board:
+    """Raises:
+    UserError: there are no records.
+    """
+    if not table.records:
+        raise UserError("these runs hold no records yet. Finish 'nacbench run' first.")
+    metrics = tuple(_metric_info(name, table.manifests) for name in table.metrics)
+    records = _latest(table.records)
+    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    for record in records:
+        section = groups.setdefault((record.suite, record.condition), {})
+        section.setdefault(record.point_key, []).append(record)
+    timings = {(t.suite, t.point_key): t for t in table.timings}
+    tokens = {(t.suite, t.point_key): t for t in table.token_uses}
+    sections, incomplete = [], []
+    for (suite, condition), points in groups.items():
+        manifest = _manifest_of(suite, records, table.manifests)
+        clips = {r.clip: _cluster(r) for rs in points.values() for r in rs}
+        untrained = set(manifest.get("untrained", ()))
+        rows = []
+        for key, point in points.items():
+            row = _row(point, metrics, timings.get((suite, key)), tokens.get((suite, key)))
+            rows.append(replace(row, untrained=row.series in untrained))
+            if len(point) < len(clips):
+                subject = f"{suite}, {condition}: {row.series} {row.setting}"
+                incomplete.append(Remark(subject, f"{len(point)} of {len(clips)} clips were run"))
+        rows = _with_intervals(rows, list(points.values()), clips, metrics)
+        sections.append(
+            Section(
+                suite=suite,
+                condition=condition,
+                title=str(manifest.get("title") or suite),
+                synthetic=bool(manifest.get("synthetic")),
+                clips=len(clips),
+                units=len(set(clips.values())),
+                rows=tuple(rows),
+            )
+        )
+    board = Board(
+        sections=tuple(sections),
+        metrics=metrics,
+        failed=_counted(
+            (f"{r.series} {r.setting}", r.failure) for r in records if r.failure is not None
+        ),
+        skipped=_counted(
+            (f"{s.get('series', '')} {s.get('setting', '')}".strip(), s.get("reason", ""))
+            for manifest in table.manifests.values()
+            for s in manifest.get("skipped", ())
+        ),
+        unscored=_counted(
+            (name, score.reason)
+            for r in records
+            if r.failure is None
+            for name, score in r.scores.items()
+            if score.reason is not None
+        ),
+        untimed=_counted(
+            (f"{t.series} {t.setting}", t.failure) for t in table.timings if t.failure is not None
+        ),
+        incomplete=tuple(incomplete),
+        machines=tuple(dict.fromkeys(t.machine for t in table.timings)),
+        runs=tuple(dict.fromkeys(r.run for r in records)),
+    )
+    return replace(board, sections=tuple(_ordered(board, s) for s in board.sections))
+
+
+def band_name(index: int | None) -> str:
+    """`≤ 4 kbps`, `4–8 kbps`, …, `> 64 kbps`."""
+    if index is None:
+        return "no rate"
+    if index == 0:
+        return f"≤ {BAND_EDGES_KBPS[0]} kbps"
+    if index == len(BAND_EDGES_KBPS):
+        return f"> {BAND_EDGES_KBPS[-1]} kbps"
+    return f"{BAND_EDGES_KBPS[index - 1]}–{BAND_EDGES_KBPS[index]} kbps"
+
+
+def _latest(records: Sequence[Record]) -> list[Record]:
+    """Where several runs hold the same work, the run that was given last counts."""
+    return list({(r.suite, *r.key): r for r in records}.values())
+
+
+def _manifest_of(
+    suite: str, records: Iterable[Record], manifests: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """The manifests of all runs of a suite as one; later runs win."""
+    merged: dict[str, Any] = {}
+    for run in dict.fromkeys(r.run for r in records if r.suite == suite):
+        merged.update(manifests.get(run, {}))
+    return merged
+
+
+def _metric_info(name: str, manifests: Mapping[str, Mapping[str, Any]]) -> MetricInfo:
+    """From a manifest, so that a table reads the same where the metric is not installed."""
+    for manifest in manifests.values():
+        described = manifest.get("metrics")
+        if isinstance(described, Mapping) and isinstance(described.get(name), Mapping):
+            known = described[name]
+            return MetricInfo(name, str(known.get("unit", "")), known.get("higher_is_better"))
+    try:
+        base, _ = METRICS.split(name)
+        cls: Any = METRICS.get(base)
+    except UserError:
+        return MetricInfo(name)
+    return MetricInfo(name, getattr(cls, "unit", ""), getattr(cls, "higher_is_better", None))
+
+
+def _cluster(record: Record) -> Hashable:
+    named = [(tag, record.tags[tag]) for tag in CLUSTER_TAGS if record.tags.get(tag)]
+    return named[0] if named else record.clip
+
+
+def _row(
+    point: Sequence[Record],
+    metrics: Sequence[MetricInfo],
+    timing: Timing | None,
+    tokens: TokenUse | None,
+) -> Row:
+    first = point[0]
+    coded = [r for r in point if r.payload_bytes is not None and r.duration_s > 0]
+    stored = [r for r in coded if r.container_bytes is not None]
+    duration_s = sum(r.duration_s for r in coded)
+    bits = sum(8 * (r.payload_bytes or 0) for r in coded)
+    pcm_bits = sum(16 * r.duration_s * r.sample_rate_hz * r.channels for r in coded)
+    container_bits = sum(8 * (r.container_bytes or 0) for r in stored)
+    aligned = [r.alignment for r in point if r.alignment is not None]
+    delays = [a.delay_ms for a in aligned if a.correlation >= MIN_CORRELATION]
+    nominal = [r.nominal_kbps for r in point if r.nominal_kbps is not None]
+    memory = [r.peak_memory_mb for r in point if r.peak_memory_mb is not None]
+    cells = {}
+    for metric in metrics:
+        scores = [r.scores[metric.name] for r in point if metric.name in r.scores]
+        values = [s.value for s in scores if s.value is not None]
+        mean = statistics.fmean(values) if values else None
+        cells[metric.name] = Cell(mean, None, None, len(values), len(scores))
+    return Row(
+        series=first.series,
+        setting=first.setting,
+        codec=first.codec,
+        options=first.options,
+        point_key=first.point_key,
+        clips=len(point),
+        failed=sum(r.failure is not None for r in point),
+        cells=cells,
+        payload_kbps=bits / duration_s / 1000 if coded else None,
+        container_kbps=(
+            container_bits / sum(r.duration_s for r in stored) / 1000 if stored else None
+        ),
+        nominal_kbps=statistics.fmean(nominal) if nominal else None,
+        entropy_kbps=tokens.entropy_kbps if tokens else None,
+        compression_ratio=pcm_bits / bits if bits else None,
+        encode_rtf=timing.encode_rtf if timing else None,
+        decode_rtf=timing.decode_rtf if timing else None,
+        machine=timing.machine if timing else None,
+        delay_ms=statistics.median(delays) if delays else None,
+        peak_memory_mb=max(memory) if memory else None,
+        rate_declared=any(note.startswith(RATE_DECLARED) for r in point for note in r.notes),
+    )
+
+
+def _with_intervals(
+    rows: Sequence[Row],
+    points: Sequence[Sequence[Record]],
+    clips: Mapping[str, Hashable],
+    metrics: Sequence[MetricInfo],
+) -> list[Row]:
+    """Fill in intervals and marks. One bootstrap serves all rows and metrics of a section."""
+    place = {clip: i for i, clip in enumerate(clips)}
+    values = np.full((len(clips), len(rows), len(metrics)), np.nan)
+    for j, point in enumerate(points):
+        for record in point:
+            for k, metric in enumerate(metrics):
+                score = record.scores.get(metric.name)
+                if score is not None and score.value is not None:
+                    values[place[record.clip], j, k] = score.value
+    clusters = list(clips.values())
+    found = stats.mean_interval(values.reshape(len(clips), -1), clusters)
+    low = found.low.reshape(len(rows), len(metrics))
+    high = found.high.reshape(len(rows), len(metrics))
+    cells = [dict(row.cells) for row in rows]
+    for k, metric in enumerate(metrics):
+        for j in range(len(rows)):
+            cell = cells[j][metric.name]
+            if np.isfinite(low[j, k]):
+                cells[j][metric.name] = replace(cell, low=float(low[j, k]), high=float(high[j, k]))
+        if metric.higher_is_better is None:
+            continue
+        for band in {row.band for row in rows} - {None}:
+            members = [j for j, row in enumerate(rows) if row.band == band]
+            marks = _marks(values[:, members, k], metric.higher_is_better, clusters)
+            for j, mark in zip(members, marks, strict=True):
+                cells[j][metric.name] = replace(cells[j][metric.name], mark=mark)
+    return [replace(row, cells=cell) for row, cell in zip(rows, cells, strict=True)]
+
+
+def _marks(
+    values: np.ndarray[Any, Any], higher_is_better: bool, clusters: Sequence[Hashable]
+) -> list[str]:
+    """ "best", "tie" or "" per column of `[clips, rows of one band]`.
+
+    Only rows with the most scored clips compete: a codec does not win by failing on hard clips.
+    """
+    n_ok = np.isfinite(values).sum(axis=0)
+    entrants = np.flatnonzero((n_ok == n_ok.max()) & (n_ok > 0))
+    marks = [""] * values.shape[1]
+    if entrants.size == 0:
+        return marks
+    means = np.nanmean(values[:, entrants], axis=0) * (1 if higher_is_better else -1)
+    best = entrants[int(np.argmax(means))]
+    marks[best] = "best"
+    rivals = [int(j) for j in entrants if j != best]
+    if rivals:
+        differences = values[:, rivals] - values[:, [best]]
+        p = stats.holm(stats.mean_test(differences, clusters))
+        tied = [j for j, p_value in zip(rivals, p, strict=True) if not p_value < 1 - stats.LEVEL]
+        for j in [*tied, best] if tied else []:
+            marks[j] = "tie"
+    return marks
+
+
+def _ordered(board: Board, section: Section) -> Section:
+    def place(row: Row) -> tuple[Any, ...]:
+        lead = board.headline[0] if board.headline else None
+        cell = row.cells.get(lead.name) if lead else None
+        band = len(BAND_EDGES_KBPS) + 1 if row.band is None else row.band
+        if lead is None or cell is None or cell.mean is None:
+            return band, 1, 0.0, row.payload_kbps or 0.0
+        return band, 0, -cell.mean if lead.higher_is_better else cell.mean, row.payload_kbps or 0.0
+
+    return replace(section, rows=tuple(sorted(section.rows, key=place)))
+
+
+def _counted(pairs: Iterable[tuple[str, str | None]]) -> tuple[Remark, ...]:
+    counts = Counter((subject, reason or "") for subject, reason in pairs)
+    return tuple(Remark(subject, reason, n) for (subject, reason), n in counts.items())
