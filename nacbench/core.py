@@ -332,8 +332,7 @@ class Record:
     container_bytes: int | None = None
     alignment: Alignment | None = None
     si_sdr_raw_db: float | None = None  # before delay compensation
-    peak_memory_mb: float | None = None
-    hashes: Mapping[str, str] = field(default_factory=dict)  # reference, payload, decoded
+    hashes: Mapping[str, str] = field(default_factory=dict)  # source, reference, payload, decoded
     notes: tuple[str, ...] = ()  # "rate declared, not measured", "resampled 44100 -> 16000 Hz"
 
     @property
@@ -369,6 +368,9 @@ class Timing:
     Attributes:
         encode_rtf, decode_rtf: processing time ÷ audio duration, lower is faster; None with a
             reason in `failure`.
+        peak_memory_mb: of a process that codes nothing else, above what it held before it loaded
+            the codec; library and weights count. None where the system does not tell.
+        version: the codec's, build included; an older timing no longer counts as done.
         machine: fingerprint; timings of two machines are never compared.
     """
 
@@ -384,6 +386,8 @@ class Timing:
     audio_s: float
     encode_rtf: float | None = None
     decode_rtf: float | None = None
+    peak_memory_mb: float | None = None
+    version: str = ""
     failure: str | None = None
 
     @property
@@ -400,6 +404,7 @@ class TokenUse:
         usage: share of entries that occurred, per codebook, 0…1.
         entropy_bits: empirical entropy per codebook, bits per token.
         entropy_kbps: what an ideal static coder of these tokens would need.
+        version: the codec's, build included.
     """
 
     run: str
@@ -413,6 +418,7 @@ class TokenUse:
     usage: tuple[float, ...]
     entropy_bits: tuple[float, ...]
     entropy_kbps: float
+    version: str = ""
 
     @property
     def point_key(self) -> str:

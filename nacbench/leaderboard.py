@@ -72,8 +72,7 @@ class Row:
         payload_kbps: bits of all payloads over the duration of all coded clips; container_kbps
             and compression_ratio alike.
         delay_ms: median over the clips whose delay could be measured.
-        peak_memory_mb: maximum over clips.
-        encode_rtf, decode_rtf: from the timing pass, on `machine`.
+        encode_rtf, decode_rtf, peak_memory_mb: from the timing pass, on `machine`.
         rate_declared: somebody gave the rate; no bytes were counted.
     """
 
@@ -281,7 +280,6 @@ def _row(
     aligned = [r.alignment for r in point if r.alignment is not None]
     delays = [a.delay_ms for a in aligned if a.correlation >= MIN_CORRELATION]
     nominal = [r.nominal_kbps for r in point if r.nominal_kbps is not None]
-    memory = [r.peak_memory_mb for r in point if r.peak_memory_mb is not None]
     cells = {}
     for metric in metrics:
         scores = [r.scores[metric.name] for r in point if metric.name in r.scores]
@@ -308,7 +306,7 @@ def _row(
         decode_rtf=timing.decode_rtf if timing else None,
         machine=timing.machine if timing else None,
         delay_ms=statistics.median(delays) if delays else None,
-        peak_memory_mb=max(memory) if memory else None,
+        peak_memory_mb=timing.peak_memory_mb if timing else None,
         rate_declared=any(note.startswith(RATE_DECLARED) for r in point for note in r.notes),
     )
 
