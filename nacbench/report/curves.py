@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +51,16 @@ def draw(
         if path_png is not None:
             figure.savefig(path_png, dpi=160, metadata={"Software": None})
         if path_svg is not None:
-            figure.savefig(path_svg, metadata={"Date": None, "Creator": None})
+            text = io.StringIO()
+            figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+            Path(path_svg).write_text(_numbered(text.getvalue()), encoding="utf-8")
+
+
+def _numbered(svg: str) -> str:
+    """Clip paths are named after addresses in memory; numbers make the file reproducible."""
+    names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', svg))
+    numbers = {name: f"clip{index}" for index, name in enumerate(names)}
+    return re.sub(r"(?<=[\"#])p[0-9a-f]{10}\b", lambda m: numbers.get(m[0], m[0]), svg)
 
 
 def _figure(board: Board) -> Figure:
