@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from nacbench.errors import UserError
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -65,6 +68,31 @@ class Registry:
             f"unknown {self.kind} '{name}'.{did_you_mean(name, self.names())} "
             f"'nacbench list {self.kind}s' shows all."
         )
+
+    def create(self, name: str, options: Mapping[str, Any]) -> Any:
+        """An instance of the class registered as `name`, from its keyword options.
+
+        Raises:
+            UserError: an unknown name or option, a missing option, or a value the class refuses.
+        """
+        factory = self.get(name)
+        parameters = inspect.signature(factory).parameters.values()
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        known = [parameter.name for parameter in parameters if parameter.kind not in _VARIADIC]
+        for option in options:
+            if option not in known and not takes_any:
+                raise UserError(
+                    f"{self.kind} '{name}': unknown option '{option}'."
+                    f"{did_you_mean(option, known)} It takes: {', '.join(known) or 'none'}."
+                )
+        for parameter in parameters:
+            required = parameter.default is parameter.empty and parameter.kind not in _VARIADIC
+            if required and parameter.name not in options:
+                raise UserError(f"{self.kind} '{name}': option '{parameter.name}' is missing.")
+        try:
+            return factory(**options)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.kind} '{name}': {error}.") from error
 
     def split(self, name: str) -> tuple[str, dict[str, Any]]:
         """`pcm:8` -> ("pcm", {"bits": 8}) where the class says which option `:value` sets.

@@ -1,5 +1,49 @@
-"""Sources of clips by name. Importing this package imports none of them."""
+"""Sources of clips by name. Importing this package imports none of them.
 
+A source is a class built from keyword options; `clips()` lists what it has without reading audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from nacbench.core import ClipRef
+from nacbench.errors import UserError
 from nacbench.registry import Registry
 
-SOURCES = Registry("source", "nacbench.sources", {})
+SOURCES = Registry(
+    "source",
+    "nacbench.sources",
+    {
+        "folder": "nacbench.sources.folder:Folder",
+        "manifest": "nacbench.sources.manifest:Manifest",
+    },
+)
+
+
+class Source(Protocol):
+    def clips(self) -> list[ClipRef]:
+        """Every clip, always in the same order, with ids that are unique within the source.
+
+        Raises:
+            UserError: the files are not there; the message says how to get them.
+        """
+        ...
+
+
+def build(spec: str | Mapping[str, Any]) -> Source:
+    """A source from its YAML: `real:speech_eval` or `{folder: {path: recordings}}`.
+
+    Raises:
+        UserError: not of that form, or an unknown source or option.
+    """
+    if isinstance(spec, str):
+        name, options = SOURCES.split(spec)
+        return cast(Source, SOURCES.create(name, options))
+    if not isinstance(spec, Mapping) or len(spec) != 1:
+        raise UserError(f"source {spec!r}: expected a name or one 'name: {{options}}'.")
+    ((name, options),) = spec.items()
+    if not isinstance(options, Mapping):
+        raise UserError(f"source '{name}': expected options as a mapping, got {options!r}.")
+    return cast(Source, SOURCES.create(str(name), options))
