@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nacbench.conditions import Condition
 from nacbench.core import ClipRef, OperatingPoint
 from nacbench.errors import UserError
-from nacbench.suite.files import find, read
+from nacbench.sources import Source
+from nacbench.sources.sampling import choose
+from nacbench.suite.files import find, names, read
 from nacbench.suite.resolve import Override, resolve
 from nacbench.suite.schema import Limits, TimingSettings
 
-__all__ = ["Limits", "Suite", "TimingSettings", "find", "load"]
+__all__ = ["Limits", "Suite", "TimingSettings", "find", "load", "names"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +46,8 @@ class Suite:
     metrics: tuple[str, ...]
     skipped_metrics: tuple[tuple[str, str], ...]
     aliases: Mapping[str, str]
-    conditions: tuple[Any, ...]
-    sources: tuple[Any, ...]
+    conditions: tuple[Condition, ...]
+    sources: tuple[Source, ...]
     specs: Mapping[str, Any]
     timing: TimingSettings = field(default_factory=TimingSettings)
     limits: Limits = field(default_factory=Limits)
@@ -52,8 +55,8 @@ class Suite:
     def clips(self, limit: int | None = None) -> list[ClipRef]:
         """Every clip of every source, or `limit` of them.
 
-        A limited choice is spread over the sources by a seeded hash of the clips' ids, is the
-        same on every machine, and a larger limit contains the smaller one.
+        A limited choice is drawn by seed over all sources, is the same on every machine, and is
+        part of every larger one.
 
         Raises:
             UserError: a source has no audio, or two clips have the same id.
@@ -66,13 +69,7 @@ class Suite:
             if ref.id in seen:
                 raise UserError(f"suite '{self.name}': two clips have the id '{ref.id}'.")
             seen.add(ref.id)
-        if limit is None or limit >= len(refs):
-            return refs
-        chosen = set(sorted(seen, key=self._rank)[:limit])
-        return [ref for ref in refs if ref.id in chosen]
-
-    def _rank(self, clip_id: str) -> str:
-        return hashlib.sha256(f"{self.seed}:{clip_id}".encode()).hexdigest()
+        return choose(refs, limit, self.seed)
 
     def describe(self) -> dict[str, Any]:
         """All that decides the results, as JSON: independent of what is installed here."""

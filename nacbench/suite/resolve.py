@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from nacbench.conditions import Condition, build
 from nacbench.errors import UserError
 from nacbench.metrics import METRICS
 from nacbench.registry import did_you_mean
-from nacbench.sources import SOURCES
+from nacbench.sources import SOURCES, Source
 from nacbench.suite.document import Document, Place, found
 from nacbench.suite.options import check_names, check_type
 from nacbench.suite.points import PlacedPoint, expand, missing_reason
@@ -134,20 +134,22 @@ def _at_rates(
     return [item for item in points if item.point.options.get("kbps") in kbps]
 
 
-def _source(item: Entry, place: Place, document: Document) -> Any:
+def _source(item: Entry, place: Place, document: Document) -> Source | None:
     place_of_options = (*place, item.name) if item.options else place
     try:
-        cls = SOURCES.get(item.name)
+        name, argument = SOURCES.split(item.name)
+        cls = SOURCES.get(name)
     except UserError as error:
         document.note(place, str(error))
         return None
-    fits = check_names(cls, item.options, f"source '{item.name}'", place_of_options, document)
-    for option, value in item.options.items():
+    options = {**argument, **item.options}
+    fits = check_names(cls, options, f"source '{name}'", place_of_options, document)
+    for option, value in options.items():
         fits &= check_type(cls, option, value, (*place_of_options, option), document)
     if not fits:
         return None
     try:
-        return cls(**item.options)
+        return cast(Source, cls(**options))
     except (UserError, ValueError) as error:
         document.note(place_of_options, str(error))
         return None
@@ -182,15 +184,15 @@ def _metrics(document: Document) -> dict[str, str | None]:
     return reasons
 
 
-def _conditions(document: Document) -> list[Any]:
-    build = importlib.import_module("nacbench.conditions").build
+def _conditions(document: Document) -> list[Condition]:
     listed = document.content.get("conditions", ["clean"])
-    built: dict[str, Any] = {}
+    built: dict[str, Condition] = {}
     for index, spec in enumerate(listed if isinstance(listed, list) else []):
         place = ("conditions", index)
-        if not isinstance(spec, str | dict):
+        if not isinstance(spec, (str, dict, list)):
             document.note(
-                place, f"expected a name or 'name: {{option: value}}', found {found(spec)}."
+                place,
+                f"expected 'clean', 'name: {{option: value}}' or a list, found {found(spec)}.",
             )
             continue
         try:

@@ -1,0 +1,5 @@
+"""`python -m nacbench` is `nacbench`."""
+
+from nacbench.cli import main
+
+main()

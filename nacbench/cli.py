@@ -1,0 +1,65 @@
+"""`nacbench`: parse, call, print, exit code.
+
+Exit codes: 0 all is well; 1 a regression or a failed self-test; 2 the user can mend it (one line
+says how); 3 the run is complete but some records failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from typing import Any
+
+import click
+
+from nacbench import __version__
+from nacbench.commands.cache import cache
+from nacbench.commands.data import data
+from nacbench.commands.listing import list_
+from nacbench.commands.report import report
+from nacbench.commands.run import run
+from nacbench.commands.selftest import selftest
+from nacbench.commands.validate import validate
+from nacbench.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class Bench(click.Group):
+    """A group whose commands end in an exit code and a sentence, not in a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            click.echo(str(error), err=True)
+            context.exit(EXIT_USER_ERROR)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            context.exit(EXIT_INTERRUPTED)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet
+
+
+@click.group(cls=Bench, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="nacbench %(version)s")
+def cli() -> None:
+    """Which audio codec, at which bitrate, sounds best on which material, and are we sure?
+
+    Start with:  nacbench run speech
+    """
+
+
+for command in (run, validate, list_, report, data, cache, selftest):
+    cli.add_command(command)
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):
+                stream.reconfigure(errors="replace")  # a terminal without "×" is no reason to die
+    cli(prog_name="nacbench")

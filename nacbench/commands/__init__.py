@@ -1,0 +1,1 @@
+"""The commands, one file each. They import what they run only when they run it."""

@@ -1,0 +1,74 @@
+"""`nacbench report`: tables and curves again, from the records of one or several runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nacbench.commands.terminal import console
+
+if TYPE_CHECKING:
+    from nacbench.leaderboard import Board
+    from nacbench.results import ResultTable
+
+
+@click.command()
+@click.argument("run", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write [default: into the run; needed for several].",
+)
+@click.option("--parquet", is_flag=True, help="Also write records.parquet.")
+def report(run: tuple[Path, ...], out: Path | None, parquet: bool) -> None:
+    """Rebuild leaderboard and curves from RUN; several runs merge.
+
+    RUN is a directory that 'nacbench run' wrote, or results/SUITE for its latest run.
+    """
+    from nacbench.errors import UserError
+    from nacbench.results import ResultTable
+
+    runs = [latest_run(path) for path in run]
+    if out is None and len(runs) > 1:
+        raise UserError("report: several runs merge into new tables. Say where with '--out DIR'.")
+    show_and_write(ResultTable.load(*runs), out or runs[0], parquet)
+
+
+def latest_run(path: Path) -> Path:
+    """The run directory itself, or the newest one in a suite's directory of results."""
+    if (path / "records.jsonl").exists() or not path.is_dir():
+        return path
+    runs = sorted(path.glob("*/records.jsonl"), key=lambda file: file.stat().st_mtime)
+    return runs[-1].parent if runs else path
+
+
+def show_and_write(table: ResultTable, directory: Path, parquet: bool) -> Board:
+    """Write tables and curves, print the leaderboard, and say where everything lies.
+
+    Raises:
+        UserError: there are no records, or Parquet is asked for and pyarrow is not installed.
+    """
+    from nacbench.report import build, tables
+
+    screen = console()
+    board, files = build.write(table, directory)
+    if parquet:
+        files.append(_write_parquet(table, directory / "records.parquet"))
+    tables.show(board, screen)
+    names = ", ".join(file.name for file in files)
+    screen.print(f"\nWritten to [bold]{directory}[/]: {names}", soft_wrap=True)
+    return board
+
+
+def _write_parquet(table: ResultTable, path: Path) -> Path:
+    from nacbench.errors import UserError
+
+    try:
+        table.to_pandas().to_parquet(path, index=False)
+    except ImportError as error:
+        raise UserError(
+            "--parquet: needs pyarrow. Install it with: pip install 'nacbench[parquet]'"
+        ) from error
+    return path

@@ -1,0 +1,42 @@
+"""`nacbench validate`: everything that can be wrong with a suite, before anything runs."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("suite", nargs=-1, required=True)
+def validate(suite: tuple[str, ...]) -> None:
+    """Check suites; show every problem at once, with its line.
+
+    SUITE is a file or the name of one in suites/: speech, real/speech.
+    """
+    from nacbench import suite as suites
+    from nacbench.commands.terminal import plural
+    from nacbench.errors import UserError
+
+    problems: list[str] = []
+    for name in suite:
+        try:
+            checked = suites.load(name)
+        except UserError as error:
+            problems += str(error).splitlines()
+            continue
+        try:
+            clips = plural(len(checked.clips()), "clip")
+        except UserError as error:
+            clips = f"no clips yet ({error})"
+        series = {point.series for point in checked.points}
+        click.echo(
+            f"{name}: fine. {clips} × {plural(len(checked.conditions), 'condition')} × "
+            f"{plural(len(checked.points), 'operating point')} of {plural(len(series), 'codec')}, "
+            f"{plural(len(checked.metrics), 'metric')}."
+        )
+        for what, reason in [
+            *((f"{point.series} {point.setting}", why) for point, why in checked.skipped),
+            *checked.skipped_metrics,
+        ]:
+            click.echo(f"  skipped: {what}: {reason}")
+    if problems:
+        raise UserError("\n".join([*problems, f"{plural(len(problems), 'problem')}."]))
