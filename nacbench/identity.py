@@ -1,0 +1,40 @@
+"""What names a piece of work, so that it is done once: content hashes, never names or dates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from nacbench.core import ClipRef
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 (hex) of JSON values, independent of the order of keys.
+
+    Raises:
+        TypeError: a part is not JSON.
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path | str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def version_of(thing: Any) -> str:
+    """Version and build of a codec or metric: `2+libopus 1.5.2`. Equal strings, equal output."""
+    build_id = getattr(thing, "build_id", None)
+    build = str(build_id()) if callable(build_id) else ""
+    return f"{thing.version}+{build}" if build else str(thing.version)
+
+
+def source_of(ref: ClipRef) -> str:
+    """Names what a ClipRef points at: the file's content and the part of it that is read.
+
+    A hash that a manifest states is trusted here, because reading the clip verifies it.
+    """
+    return digest(ref.sha256 or file_sha256(ref.path), ref.start_s, ref.duration_s)

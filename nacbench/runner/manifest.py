@@ -1,0 +1,138 @@
+"""`manifest.json`: what a run says of itself, so that it can be understood and repeated."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nacbench
+from nacbench import audio
+from nacbench.identity import digest
+from nacbench.results import SCHEMA_VERSION
+from nacbench.runner.plan import Plan
+
+# Libraries that can move a result. Codecs and metrics also state theirs in `versions`.
+LIBRARIES = (
+    "av", "lc3py", "numba", "numpy", "onnxruntime", "pesq", "pycodec2", "pyloudnorm", "pystoi",
+    "scipy", "soundfile", "soxr", "torch", "torchaudio", "transformers", "visqol-python",
+)  # fmt: skip
+
+
+def describe(plan: Plan, command: Sequence[str], begun: str) -> dict[str, Any]:
+    """The manifest at the start of a session; `finish` adds how it ended."""
+    suite = plan.suite
+    return {
+        "schema": SCHEMA_VERSION,
+        "run": plan.run,
+        "identity": plan.identity,
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "suite_sha256": suite.sha256,
+        "title": suite.title,
+        "synthetic": suite.synthetic,
+        "seed": suite.seed,
+        "resolved_suite": suite.describe(),
+        "order": {
+            "points": [point.key for point in suite.points],
+            "conditions": plan.conditions,
+            "clips": [ref.id for ref in plan.clips],
+        },
+        "metrics": plan.metrics,
+        "codecs": {key: about["version"] for key, about in plan.surveyed.items()},
+        "skipped": [
+            {"series": point.series, "setting": point.setting, "reason": reason}
+            for point, reason in suite.skipped
+        ],
+        "skipped_metrics": dict(suite.skipped_metrics),
+        "untrained": sorted(
+            {p.series for p in suite.points if plan.surveyed.get(p.key, {}).get("untrained")}
+        ),
+        "resampler": audio.RESAMPLER,
+        "nacbench": nacbench.__version__,
+        "git": git_state(),
+        "libraries": libraries(),
+        "machine": machine(),
+        "command": list(command),
+        "begun": begun,
+        "ended": None,
+    }
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def write(directory: Path, manifest: dict[str, Any]) -> None:
+    aside = directory / ".manifest.json"
+    aside.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(directory / "manifest.json")
+
+
+def libraries() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory (in steps, so that a reboot does not change it), system, Python."""
+    memory_gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    about = {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gib": 2 ** round(memory_gib).bit_length() // 2
+        if memory_gib < 4
+        else round(memory_gib / 4) * 4,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+    return {**about, "fingerprint": digest(about)[:12]}
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the code that ran, and whether the tree had changes; None outside a checkout."""
+    root = Path(nacbench.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "changed": changed}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
+
+
+def python_command() -> list[str]:
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,0 +1,142 @@
+"""What a run has to do, before any of it is done: directory, versions, tasks, what is finished."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacbench.core import ClipRef, OperatingPoint, Record
+from nacbench.errors import UserError
+from nacbench.identity import digest, source_of
+from nacbench.results import ResultTable
+from nacbench.runner.work import Task
+from nacbench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is settled before the first clip is coded.
+
+    Attributes:
+        run: name of the run.            directory: where it is written.
+        identity: hash of suite, selection and clips; a directory is resumed when it matches.
+        clips: with `sources`, clip id -> what its file holds.
+        points: operating points; `surveyed` their codecs' versions and abilities by key.
+        unbuildable: point key -> why its codec cannot even be made.
+        metrics: recipe -> version, unit, direction, rate, source.
+        tasks: what is still to be done, in the suite's order.
+        done: records that count already.         total: done and to do.
+        estimate_s: wall time of the tasks, from the pace of earlier runs; None without any.
+    """
+
+    suite: Suite
+    run: str
+    directory: Path
+    identity: str
+    clips: Sequence[ClipRef]
+    sources: Mapping[str, str]
+    surveyed: Mapping[str, Mapping[str, Any]]
+    unbuildable: Mapping[str, str]
+    metrics: Mapping[str, Mapping[str, Any]]
+    tasks: Sequence[Task]
+    done: int
+    estimate_s: float | None = None
+
+    @property
+    def total(self) -> int:
+        return self.done + len(self.tasks)
+
+    @property
+    def conditions(self) -> list[str]:
+        return [condition.name for condition in self.suite.conditions]
+
+    def versions(self, point: OperatingPoint) -> dict[str, str]:
+        """`Record.versions` of a record made now."""
+        codec = self.surveyed.get(point.key, {}).get("version", "")
+        metrics = {name: str(about["version"]) for name, about in self.metrics.items()}
+        return {"codec": codec, **metrics}
+
+
+def locate(suite: Suite, identity: str, out: Path | None, fresh: bool) -> tuple[Path, bool]:
+    """The run directory, and whether it holds a run to go on with.
+
+    Without `out`: the newest directory of the same identity below `results/SUITE/`, or a new one,
+    named by the time it was begun and the identity, so that names sort by age.
+
+    Raises:
+        UserError: `out` holds a run of another suite or selection.
+    """
+    if out is not None:
+        held = _identity_in(out)
+        if held is None and not (out / "records.jsonl").exists():
+            return out, False
+        if held != identity and not fresh:
+            raise UserError(
+                f"{out}: holds a run of another suite, selection or set of clips. "
+                "Give another --out, or --fresh to replace it."
+            )
+        return out, not fresh
+    parent = Path("results") / suite.name
+    if not fresh:
+        for directory in sorted(parent.glob(f"*-{identity[:8]}"), reverse=True):
+            if _identity_in(directory) == identity:
+                return directory, True
+    begun = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d-%H%M%S")
+    return parent / f"{begun}-{identity[:8]}", False
+
+
+def _identity_in(directory: Path) -> str | None:
+    try:
+        content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        return str(content["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def identify(suite: Suite, clips: Sequence[ClipRef]) -> tuple[str, dict[str, str]]:
+    """Identity of a run, and clip id -> what its file holds.
+
+    Not in it: what is installed, and in which version. When that changes, the run goes on in the
+    same directory, and only what is new or outdated is done.
+    """
+    sources = {ref.id: source_of(ref) for ref in clips}
+    return digest("run", suite.sha256, sources), sources
+
+
+def remaining(
+    suite: Suite,
+    clips: Sequence[ClipRef],
+    sources: Mapping[str, str],
+    versions: Mapping[str, Mapping[str, str]],
+    table: ResultTable | None,
+    retry_failed: bool,
+) -> tuple[list[Task], int]:
+    """Tasks in the suite's order without those that a record of today's versions covers."""
+    finished = {record.key: record for record in table.records} if table else {}
+    tasks, done = [], 0
+    for ref in clips:
+        for condition in suite.conditions:
+            for point in suite.points:
+                record = finished.get((ref.id, condition.name, point.key))
+                wanted = versions[point.key]
+                if record and _counts(record, wanted, sources[ref.id], retry_failed):
+                    done += 1
+                else:
+                    tasks.append(
+                        Task(
+                            ref, condition.name, condition.spec, suite.seed, point, wanted["codec"]
+                        )
+                    )
+    return tasks, done
+
+
+def _counts(record: Record, versions: Mapping[str, str], source: str, retry_failed: bool) -> bool:
+    """Whether a record is what a run of today would write."""
+    if retry_failed and not (record.failure is None and all(s.ok for s in record.scores.values())):
+        return False
+    same = all(record.versions.get(name) == version for name, version in versions.items())
+    return same and record.hashes.get("source") == source
