@@ -1,0 +1,60 @@
+"""Models on disk: one safetensors file, the config as JSON in its metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from reference_codec.config import CodecConfig
+from reference_codec.errors import UserError
+from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec, weights_sha256
+
+
+def save(model: NeuralCodec, path: str | Path) -> None:
+    """Write weights and config; weight norm must be folded.
+
+    The file holds what decides the output, not the state of training.
+    """
+    metadata = {"config": model.config.to_json(), "weights_sha256": weights_sha256(model)}
+    save_file(model.weights(), Path(path), metadata)
+
+
+def load(path: str | Path) -> NeuralCodec:
+    """The model that `save` wrote, ready for use.
+
+    Raises:
+        UserError: the file is missing, no checkpoint of ours, damaged, or does not fit its config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            if "config" not in metadata:
+                raise UserError(
+                    f"{path}: has no codec config in its metadata. For weights of other "
+                    "projects see 'reference_codec.convert'."
+                )
+            config = CodecConfig.from_json(metadata["config"])
+            # Without memory until the file has proven to hold such a model.
+            with torch.device("meta"):
+                model = NeuralCodec(config)
+            expected = {name: tuple(value.shape) for name, value in model.weights().items()}
+            if shapes != expected:
+                odd = sorted(set(shapes.items()) ^ set(expected.items()))[0][0]
+                raise UserError(f"{path}: '{odd}' does not fit the file's own config. Is it whole?")
+            model = NeuralCodec(config)
+            tensors = {name: file.get_tensor(name) for name in shapes}
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error}).") from error
+    unexpected = model.load_state_dict(tensors, strict=False)
+    assert all(name.endswith(TRAINING_STATE) for name in unexpected.missing_keys)
+    model.eval()
+    if weights_sha256(model) != metadata.get("weights_sha256"):
+        raise UserError(f"{path}: weights and their hash differ. The file is damaged.")
+    return model

@@ -1,0 +1,245 @@
+"""`NeuralCodec`: encoder, quantizer and decoder joined. Audio to integer codes and back.
+
+It knows no bytes; the bitstream knows no tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations, parametrize
+
+from reference_codec import dac, hifigan, quantizers, seanet
+from reference_codec.config import CodecConfig, DACConfig, HiFiGANConfig, SEANetConfig
+from reference_codec.factorised_vq import FactorisedVQ
+from reference_codec.layers import State, Stream, variance_preserving_
+from reference_codec.quantizers import Quantized
+from reference_codec.residual_vq import ResidualVQ
+
+# 1 / root mean square of each family's activation for a standard normal input.
+GAINS = {SEANetConfig: 1.25, HiFiGANConfig: 2**0.5}
+
+# Level below which a segment is not divided by its level; as in EnCodec.
+QUIETEST = 1e-8
+
+# Training state of the codebooks; no part of what a finished model is.
+TRAINING_STATE = (".counts", ".sums", ".updates")
+
+
+class NeuralCodec(nn.Module):
+    """A model built from a config, with whatever weights it is then given.
+
+    Audio is `[batch, channels, time]`, float, full scale ±1, at `config.sample_rate_hz`. Codes
+    are int64 `[batch, codebooks, frames]`, each below its codebook's size.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        network, channels = config.network, config.channels
+        if isinstance(network, SEANetConfig):
+            self.encoder = seanet.Encoder(network, channels)
+            self.decoder = seanet.Decoder(network, channels)
+        elif isinstance(network, DACConfig):
+            self.encoder = dac.Encoder(network, channels)
+            self.decoder = dac.Decoder(network, channels)
+        else:
+            self.encoder = hifigan.Encoder(network, channels)
+            self.decoder = hifigan.Decoder(network, channels)
+        self.quantizer = quantizers.build(config.quantizer, network.latent_dim)
+
+    @classmethod
+    def untrained(cls, config: CodecConfig, seed: int = 0) -> NeuralCodec:
+        """Random weights that let signals through: variance-preserving, DAC's as published."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(config)
+            if isinstance(config.network, DACConfig):
+                dac.initialise_(model)
+            else:
+                gain = GAINS[type(config.network)]
+                variance_preserving_(model.encoder, gain)
+                variance_preserving_(model.decoder, gain)
+            if isinstance(model.quantizer, ResidualVQ):
+                # Every level halves the residual of unit variance that it is given.
+                for level, codebook in enumerate(model.quantizer.codebooks):
+                    codebook.vectors.normal_(std=0.7 * 0.8**level)
+                    codebook.sums.copy_(codebook.vectors)
+                    codebook.refresh()
+        return model.eval()
+
+    def forward(
+        self, audio: Tensor, n_codebooks: int | Tensor | None = None
+    ) -> tuple[Tensor, Quantized]:
+        """Decoded audio of the same shape and what the quantizer did, for training.
+
+        Segments and normalisation belong to whole clips (`encode`); training feeds one segment.
+        """
+        length = audio.shape[-1]
+        audio, scale = self._normalised(audio)
+        quantized = self.quantizer(self._latents(audio), n_codebooks)
+        decoded = self._audio(quantized.latents)[..., :length]
+        return (decoded if scale is None else decoded * scale), quantized
+
+    @torch.inference_mode()
+    def encode(self, audio: Tensor, n_codebooks: int | None = None) -> tuple[Tensor, Tensor | None]:
+        """Codes of whole clips.
+
+        Args:
+            audio: `[batch, channels, time]`, at least one sample.
+            n_codebooks: how many to use; all by default. `config.codebooks_at(kbps)` knows.
+        Returns:
+            codes `[batch, n_codebooks, config.frames(time)]`, the segments one after the other;
+            scales `[batch, segments]`, the level of each segment, or None without normalisation.
+        """
+        codes, scales = [], []
+        for start, stop in self.config.segments(audio.shape[-1]):
+            segment, scale = self._normalised(audio[..., start:stop])
+            codes.append(self.quantizer.encode(self._latents(segment), n_codebooks))
+            scales.append(scale)
+        joined = None if scales[0] is None else torch.cat(scales, 2)[:, 0]  # type: ignore[arg-type]
+        return torch.cat(codes, 2), joined
+
+    @torch.inference_mode()
+    def decode(
+        self, codes: Tensor, scales: Tensor | None = None, length: int | None = None
+    ) -> Tensor:
+        """Audio of whole clips.
+
+        Args:
+            codes, scales: as `encode` returns them; codes of fewer codebooks decode coarser.
+            length: samples to return; by default whole frames. Where the model works in segments
+                it also says how the codes fall into segments, and must be given.
+        Raises:
+            ValueError: the frames are not those of a clip of `length` samples.
+        """
+        config = self.config
+        if length is None:
+            if config.segment_length is not None:
+                raise ValueError(f"{config.name} works in segments: decode needs the length")
+            length = codes.shape[2] * config.hop_length
+        if config.frames(length) != codes.shape[2]:
+            raise ValueError(
+                f"{codes.shape[2]} frames of codes; {length} samples have {config.frames(length)}"
+            )
+        segments, first = [], 0
+        for index, (start, stop) in enumerate(config.segments(length)):
+            frames = -(-(stop - start) // config.hop_length)
+            latents = self.quantizer.decode(codes[:, :, first : first + frames])
+            segment = self._audio(latents)
+            segments.append(segment if scales is None else segment * scales[:, None, index, None])
+            first += frames
+        return cross_fade(segments, config.segment_stride or 0)[..., :length]
+
+    @torch.inference_mode()
+    def encode_step(
+        self, audio: Tensor, state: State = (), n_codebooks: int | None = None, last: bool = False
+    ) -> tuple[Tensor, State]:
+        """The next frames of a causal model's stream.
+
+        Args:
+            audio: whole hops, `[batch, channels, n · hop_length]`; any length when `last`. The
+                first piece of a model with reflection padding has `start_frames` hops or more.
+            state: what the previous step returned; `()` for the first.
+        Returns:
+            codes `[batch, n_codebooks, n]`, equal to those of the whole clip, and the state.
+        """
+        stream = Stream(state, last)
+        latents = self.encoder(audio, stream)
+        return self.quantizer.encode(latents, n_codebooks), stream.state
+
+    @torch.inference_mode()
+    def decode_step(self, codes: Tensor, state: State = ()) -> tuple[Tensor, State]:
+        """Audio of the next frames of a causal model's stream, `n · hop_length` samples."""
+        stream = Stream(state)
+        return self.decoder(self.quantizer.decode(codes), stream), stream.state
+
+    @property
+    def start_frames(self) -> int:
+        """Frames that the first step of a stream needs at least."""
+        network = self.config.network
+        return seanet.start_frames(network) if isinstance(network, SEANetConfig) else 1
+
+    def _normalised(self, audio: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Audio over its level, the root mean square of its channels' mean `[batch, 1, 1]`."""
+        if not self.config.normalise:
+            return audio, None
+        scale = audio.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt() + QUIETEST
+        return audio / scale, scale
+
+    def _latents(self, audio: Tensor) -> Tensor:
+        if not isinstance(self.config.network, SEANetConfig):
+            # SEANet completes the last step layer by layer; the others begin with whole hops.
+            audio = F.pad(audio, (0, -audio.shape[-1] % self.config.hop_length))
+        latents: Tensor = self.encoder(audio)
+        return latents
+
+    def _audio(self, latents: Tensor) -> Tensor:
+        audio: Tensor = self.decoder(latents)
+        missing = latents.shape[-1] * self.config.hop_length - audio.shape[-1]
+        return F.pad(audio, (0, missing)) if missing else audio
+
+    def apply_weight_norm(self) -> NeuralCodec:
+        """Split the convolutions' weights into direction and length, as most papers train them."""
+        for layer in self._convolutions():
+            parametrizations.weight_norm(layer)
+        return self
+
+    def fold_weight_norm(self) -> NeuralCodec:
+        """Plain weights again, with the same output: faster, and what checkpoints hold."""
+        for layer in self._convolutions():
+            if parametrize.is_parametrized(layer, "weight"):
+                parametrize.remove_parametrizations(layer, "weight")
+        return self
+
+    def _convolutions(self) -> list[nn.Module]:
+        parts = [self.encoder, self.decoder]
+        if isinstance(self.quantizer, FactorisedVQ):
+            parts.append(self.quantizer)
+        kinds = (nn.Conv1d, nn.ConvTranspose1d)
+        return [layer for part in parts for layer in part.modules() if isinstance(layer, kinds)]
+
+    def weights(self) -> dict[str, Tensor]:
+        """What decides this model's output, by name: no weight norm, no training state."""
+        assert not any(parametrize.is_parametrized(layer) for layer in self._convolutions()), (
+            "fold_weight_norm() first"
+        )
+        return {
+            name: tensor.detach().contiguous()
+            for name, tensor in self.state_dict().items()
+            if not name.endswith(TRAINING_STATE)
+        }
+
+
+def cross_fade(segments: list[Tensor], stride: int) -> Tensor:
+    """Segments `stride` samples apart, overlaps weighted by triangles as long as a segment.
+
+    Source: EnCodec's overlap-add, arXiv:2210.13438, §3.1.
+    """
+    if len(segments) == 1:
+        return segments[0]
+    longest = segments[0].shape[-1]
+    ramp = torch.linspace(0, 1, longest + 2, device=segments[0].device)[1:-1]
+    triangle = 0.5 - (ramp - 0.5).abs()
+    total = stride * (len(segments) - 1) + segments[-1].shape[-1]
+    mixed = segments[0].new_zeros(*segments[0].shape[:-1], total)
+    weight = triangle.new_zeros(total)
+    for index, segment in enumerate(segments):
+        start, stop = index * stride, index * stride + segment.shape[-1]
+        mixed[..., start:stop] += triangle[: stop - start] * segment
+        weight[start:stop] += triangle[: stop - start]
+    return mixed / weight
+
+
+def weights_sha256(model: NeuralCodec) -> str:
+    """Hash over names, shapes and values of a model's weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.weights().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
