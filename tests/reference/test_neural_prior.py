@@ -1,0 +1,173 @@
+"""The integer prior: trained and shipped forms agree, files decode under any arithmetic order."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reference_codec.entropy import EntropyError
+from reference_codec.neural_prior import NeuralPrior, exp_table, frequencies, tanh_table
+
+ROOT = Path(__file__).parents[2]
+MAX_OVERHEAD = 0.005  # over the ideal code length under the prior's own frequencies
+
+
+def random_tables(seed: int, codebooks: int = 4, size: int = 64, width: int = 32) -> dict:
+    rng = np.random.default_rng(seed)
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.integers(-127, 128, shape).astype(np.int8)
+
+    def biases(*shape: int) -> np.ndarray:
+        return rng.integers(-60, 60, shape).astype(np.int16)
+
+    tables = {
+        "embed": biases(codebooks, size, width), "depth": weights(width, width),
+        "depth_embed": biases(codebooks, size, width), "depth_bias": biases(codebooks, width),
+        "hidden": weights(width, width), "hidden_bias": biases(codebooks, width),
+        "logits": weights(codebooks, width, size), "logit_bias": biases(codebooks, size),
+    }  # fmt: skip
+    for i in range(3):
+        tables |= {f"mix.{i}": weights(2 * width, width), f"mix_bias.{i}": biases(width)}
+        tables |= {f"out.{i}": weights(width, width)}
+    return tables
+
+
+def random_codes(seed: int, frames: int, codebooks: int, size: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, size, (frames, codebooks))
+
+
+@pytest.mark.parametrize("used", [1, 3, 4, 8, 12])
+@pytest.mark.parametrize("frames", [0, 1, 2, 17])
+def test_codes_return_for_every_prefix_of_codebooks_and_several_streams(
+    used: int, frames: int
+) -> None:
+    prior = NeuralPrior(random_tables(0))
+    codes = random_codes(1, frames, used)
+    assert (prior.decode(prior.encode(codes), frames, used) == codes).all()
+
+
+def test_the_frequencies_of_any_logits_are_positive_and_add_up() -> None:
+    rng = np.random.default_rng(2)
+    for scale in (1, 100, 10_000, 1_000_000):
+        table = frequencies(rng.integers(-scale, scale, (50, 1024)))
+        assert (table >= 1).all() and (table.sum(axis=-1) == 1 << 16).all()
+
+
+def test_the_frequencies_are_a_softmax_in_steps_of_one_part_in_65536() -> None:
+    logits = np.array([0, 64, 127, -300])
+    exact = np.exp(logits / 63.5)
+    wanted = 1 + (65536 - 4) * exact / exact.sum()
+    assert np.abs(frequencies(logits) - wanted).max() <= 4  # floors of four entries
+
+
+def test_the_tables_are_the_rounded_functions() -> None:
+    i = np.arange(-256, 256)
+    assert np.abs(tanh_table() - 127 * np.tanh((i + 0.5) / 63.5)).max() <= 0.5 + 1e-9
+    assert np.abs(exp_table()[:-1] - 2.0**24 * np.exp(-np.arange(1024) / 63.5)).max() <= 0.5 + 1e-6
+
+
+def test_the_code_is_within_half_a_percent_of_the_ideal_length() -> None:
+    prior = NeuralPrior(random_tables(3))
+    codes = random_codes(4, 200, 4)
+    table = frequencies(prior.logits(codes))
+    ideal = -np.log2(np.take_along_axis(table, codes[..., None], axis=-1) / 65536).sum()
+    assert ideal <= 8 * len(prior.encode(codes)) + 8 <= ideal * (1 + MAX_OVERHEAD) + 16
+
+
+def test_noise_on_the_floats_in_between_cannot_change_a_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The products are the only floats. Another order of summation, or a result that is off by
+    less than half a unit, must give the same file; EnCodec's coder breaks at 1e-7."""
+    prior = NeuralPrior(random_tables(5))
+    codes = random_codes(6, 40, 4)
+    data = prior.encode(codes)
+    rng = np.random.default_rng(7)
+
+    def reordered(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        order = rng.permutation(x.shape[-1])
+        total = np.zeros((*x.shape[:-1], matrix.shape[-1]), np.float32)
+        for i in order:  # one product at a time, in a random order
+            total += x[..., i, None].astype(np.float32) * matrix[i]
+        noisy = total * (1 + rng.uniform(-1e-8, 1e-8, total.shape))
+        return np.rint(noisy).astype(np.int64)
+
+    monkeypatch.setattr(NeuralPrior, "_product", staticmethod(reordered))
+    assert prior.encode(codes) == data
+    assert (prior.decode(data, 40, 4) == codes).all()
+
+
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_a_file_decodes_in_another_process_with_other_thread_counts(
+    threads: str, tmp_path: Path
+) -> None:
+    prior = NeuralPrior(random_tables(8))
+    codes = random_codes(9, 30, 4)
+    (tmp_path / "data").write_bytes(prior.encode(codes))
+    np.savez(tmp_path / "tables.npz", **random_tables(8))
+    program = (
+        "import sys, numpy as np\n"
+        "from reference_codec.neural_prior import NeuralPrior\n"
+        "prior = NeuralPrior(dict(np.load(sys.argv[1] + '/tables.npz')))\n"
+        "data = open(sys.argv[1] + '/data', 'rb').read()\n"
+        "print(prior.decode(data, 30, 4).tolist())\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    environment = dict(os.environ) | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True, text=True, env=environment, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(codes.tolist())
+
+
+def test_the_trained_network_computes_the_very_integers_that_it_exports() -> None:
+    torch = pytest.importorskip("torch")
+    from reference_codec.prior_training import TrainablePrior
+
+    torch.manual_seed(0)
+    trainable = TrainablePrior(codebooks=3, size=50, width=24, layers=3)
+    codes = random_codes(10, 33, 3, size=50)
+    with torch.no_grad():
+        floats = trainable(torch.as_tensor(codes)[None])[0]
+    assert (NeuralPrior(trainable.export()).logits(codes) == floats.long().numpy()).all()
+
+
+def test_training_finds_what_the_previous_frame_tells() -> None:
+    """Codes that repeat or step by one: a prior without context would need 5 bits a code."""
+    torch = pytest.importorskip("torch")
+    from reference_codec.prior_training import TrainablePrior, train
+
+    rng = np.random.default_rng(11)
+
+    def walk(count: int, frames: int = 40) -> np.ndarray:
+        steps = rng.integers(0, 2, (count, frames, 1))
+        first = (rng.integers(0, 32, (count, 1, 1)) + np.cumsum(steps, axis=1)) % 32
+        return np.concatenate([first, (first + 5) % 32], axis=2)  # the second follows the first
+
+    torch.manual_seed(0)
+    trainable = TrainablePrior(codebooks=2, size=32, width=32, layers=2)
+    batches = iter(lambda: torch.as_tensor(walk(16)), None)
+    for _ in train(trainable, batches, steps=200, learning_rate=3e-2):
+        pass
+    held_out = walk(1, frames=200)[0]
+    bits = 8 * len(NeuralPrior(trainable.export()).encode(held_out)) / held_out.size
+    assert bits < 1.0  # the source has 0.5 bit a code
+
+
+@pytest.mark.parametrize("broken", ["missing", "shape", "weight"])
+def test_tables_that_break_the_exactness_bound_are_refused(broken: str) -> None:
+    tables = random_tables(12)
+    if broken == "missing":
+        del tables["hidden"]
+    elif broken == "shape":
+        tables["mix.1"] = tables["mix.1"][:, :-1]
+    else:
+        tables["out.0"] = tables["out.0"].astype(np.int16) * 2
+    with pytest.raises(EntropyError):
+        NeuralPrior(tables)
