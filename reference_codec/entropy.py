@@ -35,7 +35,7 @@ def _compiled(function: _F) -> _F:
         import numba
     except ImportError:
         return function
-    return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+    return numba.njit(cache=True)(function)  # type: ignore[return-value]
 
 
 class EntropyError(ValueError):

@@ -8,6 +8,7 @@ Bengio et al. 2013, arXiv:1308.3432).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ class TrainablePrior(nn.Module):
         logits = self(codes) / float(UNIT)
         return functional.cross_entropy(logits.flatten(0, 2), codes.flatten()) / float(np.log(2))
 
-    def export(self) -> dict[str, NDArray[np.int16]]:
+    def export(self) -> dict[str, NDArray[Any]]:
         """The integer tables that `NeuralPrior` takes."""
         names = {"mix", "out", "depth", "hidden", "logits"}
         tables = {}
