@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -58,6 +59,7 @@ for command in (run, validate, list_, report, data, cache, selftest):
 
 
 def main() -> None:
+    sys.path.append(str(Path.cwd()))  # so that '--codec lab.codec:Mine' needs no packaging
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError):

@@ -20,6 +20,8 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'si_sdr'?`, or nothing when no known name is close."""
+    if len(name) > 80:
+        return ""  # no name of ours is, and comparing takes its time
     squashed = {_squash(candidate): candidate for candidate in known}
     close = difflib.get_close_matches(_squash(name), squashed, n=1, cutoff=0.6)
     return f" Did you mean '{squashed[close[0]]}'?" if close else ""
@@ -114,7 +116,7 @@ class Registry:
         module, _, attribute = target.partition(":")
         try:
             loaded = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a broken plug-in breaks only itself
             raise UserError(
                 f"{self.kind} '{name}' cannot be loaded from '{target}': {error}. "
                 "Check that its package is installed and the path is spelt right."

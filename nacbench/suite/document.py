@@ -21,6 +21,8 @@ from nacbench.errors import UserError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
 MAX_VALUES = 20_000
+MAX_KEY = 200
+MAX_PROBLEMS = 50  # shown; whoever has more begins with these
 
 Place = tuple[str | int, ...]
 
@@ -62,21 +64,30 @@ class Document:
 
     def note(self, place: Place, message: str) -> None:
         """Remember a problem with the value at `place`, or with the closest thing written down."""
-        written = place
-        while written and written not in self.lines:
-            written = written[:-1]
-        file, line = self.lines.get(written, (self.file, 0))
+        file, line = self._where(place)
         self.problems.append(Problem(file, line, shown(place), message))
 
     def note_line(self, line: int, message: str) -> None:
         self.problems.append(Problem(self.file, line, "", message))
+
+    def line(self, place: Place) -> int:
+        """From 1; 0 for what the command line gave."""
+        return self._where(place)[1]
+
+    def _where(self, place: Place) -> tuple[str, int]:
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, (self.file, 0))
 
     def stop_if_problems(self) -> None:
         """Raises:
         UserError: something was noted; one line for each problem, in the order of the file.
         """
         if self.problems:
-            raise UserError("\n".join(map(str, sorted(set(self.problems)))))
+            found = [str(problem) for problem in sorted(set(self.problems))]
+            rest = len(found) - MAX_PROBLEMS
+            more = [f"{self.file}: and {rest} more problems."] if rest > 0 else []
+            raise UserError("\n".join(found[:MAX_PROBLEMS] + more))
 
 
 def shown(place: Iterable[str | int]) -> str:
@@ -165,6 +176,9 @@ class _Reader:
                 self._document.note_line(line, "a key must be a word.")
                 continue
             key = key_node.value
+            if len(key) > MAX_KEY:
+                self._document.note_line(line, f"the key '{key[:20]}…' is too long.")
+                continue
             if key in seen:
                 message = f"'{key}' is already set in line {seen[key]}. Keep one."
                 self._document.note_line(line, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
@@ -18,6 +19,8 @@ from nacbench.suite.schema import Entry
 
 UNITS = {"kbps": "kbps", "hz": "Hz", "khz": "kHz", "ms": "ms", "s": "s", "db": "dB", "bits": "bit"}
 LABEL = "label"
+MAX_LABEL = 60
+MAX_POINTS = 500  # of one entry; no comparison needs as many
 
 
 @dataclass(frozen=True)
@@ -33,123 +36,119 @@ def expand(entries: Sequence[tuple[Place, Entry]], document: Document) -> list[P
     """The points of every entry; problems, duplicates among them, are noted in the document."""
     placed: list[PlacedPoint] = []
     for place, entry in entries:
-        placed += _points(entry, place, document)
-    seen: dict[str, Place] = {}
-    for item in placed:
-        point = item.point
-        shown_as = f"{point.series} {point.setting}".strip()
-        for key, what in (
-            (f"key {_with_defaults(point)}", f"'{shown_as}' is already a point"),
-            (f"name {shown_as}", f"another point is already shown as '{shown_as}'"),
-        ):
-            if key in seen:
-                line = document.lines.get(seen[key], ("", 0))[1]
-                mend = "Remove one" if key.startswith("key") else "Give one a label"
-                document.note(item.place, f"{what}{f' (line {line})' * bool(line)}. {mend}.")
-                break
-            seen[key] = item.place
+        try:
+            placed += _Expansion(entry, place, document).points()
+        except UserError as error:
+            document.note(place, str(error))
+    _note_duplicates(placed, document)
     return placed
-
-
-def _points(entry: Entry, place: Place, document: Document) -> Iterator[PlacedPoint]:
-    try:
-        name, argument = CODECS.split(entry.name)
-        cls = CODECS.get(name)
-    except UserError as error:
-        document.note(place, str(error))
-        return
-    given = {key: value for key, value in entry.options.items() if key != LABEL}
-    place = (*place, entry.name) if entry.options else place
-    label = entry.options.get(LABEL)
-    if label is not None and not (isinstance(label, str) and 0 < len(label) <= 60):
-        document.note((*place, LABEL), "expected a short text.")
-        return
-    missing = missing_reason(cls)
-    options_at: list[tuple[dict[str, Any] | None, Place]]
-    if given or argument:
-        options_at = _swept(cls, {**argument, **given}, place)
-    else:
-        default_points: Sequence[Mapping[str, Any]] = getattr(cls, "default_points", ({},))
-        options_at = [(dict(options), place) for options in default_points]
-    for options, where in options_at:
-        if options is None:
-            document.note(where, "is empty; at least one value is needed.")
-            continue
-        if not _fits(cls, name, options, place, where, document):
-            continue
-        if missing is None and not _builds(cls, name, options, where, document):
-            continue
-        series, setting = _names(cls, name, options, label)
-        yield PlacedPoint(OperatingPoint(name, options, series, setting), where, missing)
-
-
-def _swept(
-    cls: type, options: Mapping[str, Any], place: Place
-) -> list[tuple[dict[str, Any] | None, Place]]:
-    """One options mapping per point, with its place: lists of swept options are multiplied out."""
-    swept = [n for n in getattr(cls, "sweep", ("kbps",)) if isinstance(options.get(n), list)]
-    for name in swept:
-        if not options[name]:
-            return [(None, (*place, name))]
-    points: list[tuple[dict[str, Any] | None, Place]] = []
-    for indices in itertools.product(*(range(len(options[name])) for name in swept)):
-        chosen = {name: options[name][i] for name, i in zip(swept, indices, strict=True)}
-        where = (*place, swept[-1], indices[-1]) if swept else place
-        points.append(({k: _whole(v) for k, v in {**options, **chosen}.items()}, where))
-    return points
-
-
-def _whole(value: Any) -> Any:
-    """6.0 -> 6, so that both spellings are the same point."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _fits(
-    cls: type, name: str, options: Mapping[str, Any], place: Place, where: Place, document: Document
-) -> bool:
-    fits = check_names(cls, options, f"codec '{name}'", place, document)
-    for option, value in options.items():
-        swept_here = len(where) > len(place) and where[len(place)] == option
-        fits &= check_type(cls, option, value, where if swept_here else (*place, option), document)
-    return fits
-
-
-def _builds(
-    cls: type, name: str, options: Mapping[str, Any], where: Place, document: Document
-) -> bool:
-    try:
-        cls(**options)
-    except (UserError, ValueError) as error:
-        document.note(where, f"codec '{name}': {str(error).rstrip('.')}.")
-        return False
-    except Exception as error:  # a plug-in's own bug is the suite's problem, not a crash
-        document.note(where, f"codec '{name}' cannot be built: {type(error).__name__}: {error}.")
-        return False
-    return True
 
 
 def missing_reason(cls: type) -> str | None:
     """Why a codec or metric cannot run here and how to install it; None when it can."""
     ask = getattr(cls, "missing", None)
-    return ask() if ask else None
+    try:
+        return ask() if ask else None
+    except Exception as error:  # a plug-in that cannot even tell is missing
+        return f"{type(error).__name__}: {error}"
 
 
-def _names(cls: type, name: str, options: Mapping[str, Any], label: str | None) -> tuple[str, str]:
-    """Series and setting: ("Opus", "6 kbps"), ("Opus (vbr off)", "12 kbps")."""
-    moving = [*getattr(cls, "sweep", ("kbps",))]
-    argument: str | None = getattr(cls, "argument", None)
-    if argument and isinstance(options.get(argument), (int, float)):
-        moving.append(argument)
-    setting = ", ".join(_shown(n, options[n]) for n in dict.fromkeys(moving) if n in options)
-    if label:
-        return label, setting
-    fixed = [
-        _shown(option, value)
-        for option, value in options.items()
-        if option not in moving and isinstance(value, str | int | float)
-    ]
-    title = getattr(cls, "title", name)
-    return f"{title} ({', '.join(fixed)})" if fixed else title, setting
+class _Expansion:
+    """One entry of the list of codecs on its way to points.
+
+    Raises:
+        UserError: the codec is unknown or cannot be loaded.
+    """
+
+    def __init__(self, entry: Entry, place: Place, document: Document) -> None:
+        self.name, argument = CODECS.split(entry.name)
+        self.cls = CODECS.get(self.name)
+        self.options = {**argument, **entry.options}
+        self.label = self.options.pop(LABEL, None)
+        self.place = (*place, entry.name) if entry.options else place
+        self.document = document
+        self.sweep: Sequence[str] = getattr(self.cls, "sweep", ("kbps",))
+
+    def points(self) -> Iterator[PlacedPoint]:
+        if self.label is not None and not (
+            isinstance(self.label, str) and 0 < len(self.label) <= MAX_LABEL
+        ):
+            message = f"expected a text of up to {MAX_LABEL} characters."
+            self.document.note((*self.place, LABEL), message)
+            return
+        missing = missing_reason(self.cls)
+        for options, where in self._settings():
+            fits = self._fits(options, where)
+            if fits and (missing is not None or self._builds(options, where)):
+                series, setting = self._names(options)
+                point = OperatingPoint(self.name, options, series, setting)
+                yield PlacedPoint(point, where, missing)
+
+    def _settings(self) -> Iterator[tuple[dict[str, Any], Place]]:
+        """Options and place of each point: lists of swept options are multiplied out."""
+        if not self.options:
+            defaults: Sequence[Mapping[str, Any]] = getattr(self.cls, "default_points", ({},))
+            yield from ((dict(options), self.place) for options in defaults)
+            return
+        lists = {n: v for n in self.sweep if isinstance(v := self.options.get(n), list)}
+        for name, values in lists.items():
+            if not values:
+                message = "is empty; at least one value is needed."
+                self.document.note((*self.place, name), message)
+        if math.prod(map(len, lists.values())) > MAX_POINTS:
+            self.document.note(self.place, f"asks for more than {MAX_POINTS} points.")
+            return
+        for chosen in itertools.product(*(enumerate(values) for values in lists.values())):
+            where = self.place
+            options = dict(self.options)
+            for name, (index, value) in zip(lists, chosen, strict=True):
+                options[name] = value
+                where = (*self.place, name, index)
+            yield {name: _whole(value) for name, value in options.items()}, where
+
+    def _fits(self, options: Mapping[str, Any], where: Place) -> bool:
+        what = f"codec '{self.name}'"
+        fits = check_names(self.cls, options, what, self.place, self.document)
+        for option, value in options.items():
+            place = (*self.place, option)
+            place = where if where[: len(place)] == place else place
+            fits &= check_type(self.cls, option, value, place, self.document)
+        return fits
+
+    def _builds(self, options: Mapping[str, Any], where: Place) -> bool:
+        try:
+            self.cls(**options)
+        except (UserError, ValueError) as error:
+            self.document.note(where, f"codec '{self.name}': {str(error).rstrip('.')}.")
+            return False
+        except Exception as error:  # a plug-in's own bug is the suite's problem, not a crash
+            reason = f"{type(error).__name__}: {error}"
+            self.document.note(where, f"codec '{self.name}' cannot be built: {reason}.")
+            return False
+        return True
+
+    def _names(self, options: Mapping[str, Any]) -> tuple[str, str]:
+        """Series and setting: ("Opus", "6 kbps"), ("Opus (vbr off)", "12 kbps")."""
+        moving = list(self.sweep)
+        argument: str | None = getattr(self.cls, "argument", None)
+        if argument and isinstance(options.get(argument), (int, float)):
+            moving.append(argument)
+        moving = [name for name in dict.fromkeys(moving) if name in options]
+        setting = ", ".join(_shown(name, options[name]) for name in moving)
+        if self.label:
+            return self.label, setting
+        fixed = [
+            _shown(name, value)
+            for name, value in options.items()
+            if name not in moving and isinstance(value, (str, int, float))
+        ]
+        title: str = getattr(self.cls, "title", self.name)
+        return f"{title} ({', '.join(fixed)})" if fixed else title, setting
+
+
+def _whole(value: Any) -> Any:
+    """6.0 -> 6, so that both spellings are the same point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _shown(option: str, value: Any) -> str:
@@ -161,6 +160,28 @@ def _shown(option: str, value: Any) -> str:
     return f"{option.replace('_', ' ')} {text}"
 
 
+def _note_duplicates(placed: Sequence[PlacedPoint], document: Document) -> None:
+    points: dict[str, PlacedPoint] = {}
+    names: dict[tuple[str, str], PlacedPoint] = {}
+    for item in placed:
+        point = item.point
+        shown = f"{point.series} {point.setting}".strip()
+        same = points.setdefault(_with_defaults(point), item)
+        namesake = names.setdefault((point.series, point.setting), item)
+        if same is not item:
+            where = _line(same, document)
+            document.note(item.place, f"'{shown}' is already a point{where}. Remove one.")
+        elif namesake is not item:
+            where = _line(namesake, document)
+            message = f"another point is already shown as '{shown}'{where}. Give one a '{LABEL}'."
+            document.note(item.place, message)
+
+
+def _line(item: PlacedPoint, document: Document) -> str:
+    line = document.line(item.place)
+    return f" in line {line}" if line else ""
+
+
 def _with_defaults(point: OperatingPoint) -> str:
     """The point's key with unsaid options at their defaults: kbps=12 is kbps=12, vbr="on"."""
     defaults = {
@@ -168,5 +189,4 @@ def _with_defaults(point: OperatingPoint) -> str:
         for name, parameter in parameters(CODECS.get(point.codec)).items()
         if parameter.default is not Parameter.empty
     }
-    options = {**defaults, **point.options}
-    return f"{point.codec} {json.dumps(options, sort_keys=True, default=str)}"
+    return f"{point.codec} {json.dumps({**defaults, **point.options}, sort_keys=True, default=str)}"

@@ -150,20 +150,21 @@ def _source(item: Entry, place: Place, document: Document) -> Source | None:
         return None
     try:
         return cast(Source, cls(**options))
-    except (UserError, ValueError) as error:
-        document.note(place_of_options, str(error))
+    except Exception as error:  # a plug-in's own bug is the suite's problem, not a crash
+        document.note(place_of_options, f"source '{name}': {str(error).rstrip('.')}.")
         return None
 
 
 def _metrics(document: Document) -> dict[str, str | None]:
     """Recipe -> why it cannot run here, aliases followed."""
     own = document.content.get("aliases")
-    aliases = ALIASES | (own if isinstance(own, dict) else {})
+    given = own.items() if isinstance(own, dict) else ()
+    aliases = ALIASES | {alias: recipe for alias, recipe in given if isinstance(recipe, str)}
     known = METRICS.names()
     for alias, recipe in aliases.items():
         if alias in known:
             document.note(("aliases", alias), f"'{alias}' is a recipe's own name. Take another.")
-        if isinstance(recipe, str) and recipe not in known and alias not in ALIASES:
+        if recipe not in known and alias not in ALIASES:
             hint = did_you_mean(recipe, known)
             document.note(("aliases", alias), f"unknown metric '{recipe}'.{hint}")
     listed = document.content.get("metrics")

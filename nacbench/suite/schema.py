@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nacbench.registry import did_you_mean
-from nacbench.suite.document import Document, Place, found
+from nacbench.suite.document import MAX_KEY, Document, Place, found
 from nacbench.suite.options import IN_WORDS
 
 
@@ -26,7 +26,10 @@ class Entry(_Strict):
 
 
 def entry(value: Any) -> Entry:
-    if isinstance(value, str) and value:
+    """Raises:
+    ValueError: it is neither a name nor a name with its options.
+    """
+    if isinstance(value, str) and 0 < len(value) <= MAX_KEY:
         return Entry(name=value)
     if isinstance(value, dict) and len(value) == 1:
         name, options = next(iter(value.items()))
@@ -77,8 +80,12 @@ class SuiteFile(_Strict):
         default=["clean"], min_length=1, description="what is done to clips"
     )
     codecs: list[Named] = Field(min_length=1, description="codecs and their operating points")
-    metrics: list[str] = Field(min_length=1, description="metric recipes, by name")
-    aliases: dict[str, str] = Field(default={}, description="other names for recipes")
+    metrics: list[Annotated[str, Field(max_length=MAX_KEY)]] = Field(
+        min_length=1, description="metric recipes, by name"
+    )
+    aliases: dict[str, Annotated[str, Field(max_length=MAX_KEY)]] = Field(
+        default={}, description="other names for recipes"
+    )
     timing: TimingSettings = Field(default=TimingSettings(), description="the timing pass")
     limits: Limits = Field(default=Limits(), description="per clip and operating point")
 
