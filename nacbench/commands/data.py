@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nacbench.commands.terminal import progress_bar, resumable
+from nacbench.commands.terminal import resumable, steps
 
 
 @click.group()
@@ -29,6 +29,6 @@ def fetch(name: tuple[str, ...], folder: Path | None, jobs: int) -> None:
     Interrupted, it goes on where it stopped. A file whose hash differs is refused.
     """
     fetching = importlib.import_module("nacbench.sources.fetching")
-    with resumable("the same command goes on from here."), progress_bar() as progress:
+    with resumable("the same command goes on from here."), steps() as progress:
         for one in name:
             fetching.fetch(one, folder, jobs=jobs, progress=progress)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from nacbench.commands.report import show_and_write
-from nacbench.commands.terminal import (
-    EXIT_FAILED_RECORDS,
-    console,
-    numbers,
-    plural,
-    progress_bar,
-    resumable,
-    words,
-)
+from nacbench.commands.terminal import EXIT_FAILED_RECORDS, numbers, resumable, steps, words
 
-if TYPE_CHECKING:
-    from nacbench.suite import Suite
-
+AT_LEAST_1 = click.IntRange(min=1)
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
@@ -33,7 +21,7 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
     multiple=True,
     callback=words,
     metavar="NAME,…",
-    help="Only these codecs; also one that the suite lacks, or package.module:Class.",
+    help="Only these codecs; also one the suite lacks, or package.module:Class.",
 )
 @click.option("--kbps", multiple=True, callback=numbers, metavar="N,…", help="Only these rates.")
 @click.option(
@@ -43,12 +31,20 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
     metavar="NAME,…",
     help="These metrics instead of the suite's.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many clips.")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes [default: all cores]")
-@click.option("--out", type=DIRECTORY, help="Where runs are written [default: results].")
-@click.option("--fresh", is_flag=True, help="Start a new run; use nothing that is cached.")
-@click.option("--audio", type=DIRECTORY, help="Your own recordings instead of the suite's clips.")
-@click.option("--data", type=DIRECTORY, help="Folder that holds fetched data sets.")
+@click.option("--limit", type=AT_LEAST_1, metavar="N", help="At most N clips.")
+@click.option("--workers", type=AT_LEAST_1, metavar="N", help="Worker processes. [default: cores]")
+@click.option(
+    "--out", type=DIRECTORY, metavar="DIR", help="The run's directory. [default: results/SUITE/RUN]"
+)
+@click.option("--fresh", is_flag=True, help="Begin a new run; use nothing that is stored.")
+@click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
+@click.option(
+    "--audio",
+    type=DIRECTORY,
+    metavar="DIR",
+    help="Your own recordings instead of the suite's clips.",
+)
+@click.option("--data", type=DIRECTORY, metavar="DIR", help="Where fetched recordings lie.")
 @click.option("--parquet", is_flag=True, help="Also write records.parquet.")
 @click.option("--timing/--no-timing", default=True, help="Measure speed after the scoring.")
 def run(
@@ -60,6 +56,7 @@ def run(
     workers: int | None,
     out: Path | None,
     fresh: bool,
+    retry_failed: bool,
     audio: Path | None,
     data: Path | None,
     parquet: bool,
@@ -71,32 +68,18 @@ def run(
     Stop it when you like; the same command goes on from there.
     """
     from nacbench import suite as suites
+    from nacbench.commands.progress import Shown
+    from nacbench.runner import run as run_suite
 
     if data:
         os.environ["NACBENCH_DATA"] = str(data.resolve())  # workers inherit it
     loaded = suites.load(suite, codecs=codec, kbps=kbps, metrics=metric, audio=audio)
-    runner = importlib.import_module("nacbench.runner")
-    plan = runner.plan(loaded, limit=limit, out=out, fresh=fresh, workers=workers, timing=timing)
-    _show_plan(plan, loaded)
-    with resumable("the same command goes on from here."), progress_bar() as progress:
-        table = runner.execute(plan, progress=progress)
-    board = show_and_write(table, plan.directory, parquet)
+    with resumable("the same command goes on from here."), steps() as shown:
+        progress = Shown(shown)
+        table = run_suite(
+            loaded, limit=limit, workers=workers, out=out, fresh=fresh, retry_failed=retry_failed,
+            timing=timing, progress=progress,
+        )  # fmt: skip
+    board = show_and_write(table, progress.directory, parquet)
     if board.failed:
         raise click.exceptions.Exit(EXIT_FAILED_RECORDS)
-
-
-def _show_plan(plan: Any, suite: Suite) -> None:
-    out = console()
-    out.print(f"[bold]{suite.title}[/]" + " (synthetic pack)" * suite.synthetic)
-    out.print(
-        f"{plural(plan.clips, 'clip')} × {plural(len(suite.conditions), 'condition')} × "
-        f"{plural(len(suite.points), 'operating point')} = {plural(plan.total, 'coded clip')}, "
-        f"each scored by {plural(len(suite.metrics), 'metric')}"
-    )
-    todo = plan.total - plan.done
-    if plan.done:
-        out.print(f"{plan.done:,} are done already, {todo:,} to go")
-    if todo and plan.estimate_s:
-        minutes = plan.estimate_s / 60
-        about = f"{minutes:.0f} min" if minutes >= 2 else f"{plan.estimate_s:.0f} s"
-        out.print(f"about {about} on {plural(plan.workers, 'worker')}")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Task
+    from rich.progress import Progress, Task
     from rich.text import Text
 
 EXIT_FAILED_RECORDS = 3
 EXIT_INTERRUPTED = 130
 PIPE_WIDTH = 1000  # characters; a pipe has no edge at which to wrap
-PIPE_PERIOD_S = 30.0  # how often progress writes a line into a log
-
-Progress = Callable[[str, int, int, int], None]
-"""`progress(stage, done, total, failed)`: "scoring", 12 of 640, none of them failed."""
+LOG_PERIOD_S = 30.0  # how often progress writes a line into a log
 
 
 def console(stderr: bool = False) -> Console:
@@ -94,70 +91,96 @@ def resumable(what: str) -> Iterator[None]:
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
 
+class Steps(Protocol):
+    """Progress as it is shown; phases follow one another."""
+
+    def begin(self, phase: str, total: int) -> None: ...
+
+    def advance(self, what: str, failure: str | None = None) -> None: ...
+
+
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
+def steps() -> Iterator[Steps]:
     """A bar with rate and time left on stderr; in a log, a line now and then."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield _Log(screen)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Pace(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(_pace(task.finished_speed or task.speed, task.time_remaining))
+            return Text(pace(task.finished_speed or task.speed, task.time_remaining))
 
     columns = (
-        TextColumn("{task.description:<8}"),
-        BarColumn(bar_width=None),
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        Rate(),
-        TextColumn("[red]{task.fields[failed]}"),
+        Pace(),
+        TextColumn("[red]{task.fields[failed]}[/][dim]{task.fields[what]}"),
     )
-    with Bar(*columns, console=screen, expand=True) as bar:
-        tasks: dict[str, tuple[object, int]] = {}
+    # The estimate looks back over a minute: codecs differ in speed by a factor of a hundred.
+    bar = Progress(*columns, console=screen, speed_estimate_period=60)
+    try:
+        yield _Bar(bar)
+    finally:
+        bar.stop()
 
-        def progress(stage: str, done: int, total: int, failed: int) -> None:
-            shown = f"{failed} failed" if failed else ""
-            if stage not in tasks:
-                # What an earlier run did is the bar's start, not this run's speed.
-                tasks[stage] = bar.add_task(stage, total=total, completed=done, failed=shown), done
-            bar.update(tasks[stage][0], completed=done, total=total, failed=shown)  # type: ignore[arg-type]
 
-        yield progress
+class _Bar:
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._failed = 0
+
+    def begin(self, phase: str, total: int) -> None:
+        self._failed = 0
+        self._bar.start()  # not before: until now lines were printed where the bar will be
+        self._task = self._bar.add_task(phase, total=total, failed="", what="")
+
+    def advance(self, what: str, failure: str | None = None) -> None:
+        self._failed += failure is not None
+        failed = f"{self._failed} failed  " if self._failed else ""
+        self._bar.update(self._task, advance=1, failed=failed, what=what)
+        if self._bar.tasks[-1].finished:
+            self._bar.update(self._task, what="")
 
 
 class _Log:
-    """Progress for a log file: the first line, then one every half minute, then the last."""
+    """Progress for a log file: a line now and then, and one at the end of each phase."""
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen
-        self._stages: dict[str, tuple[float, int]] = {}
-        self._last = 0.0
 
-    def __call__(self, stage: str, done: int, total: int, failed: int) -> None:
+    def begin(self, phase: str, total: int) -> None:
+        self._phase, self._total, self._done, self._failed = phase, total, 0, 0
+        self._began = self._last = time.monotonic()
+
+    def advance(self, what: str, failure: str | None = None) -> None:
+        self._done += 1
+        self._failed += failure is not None
         now = time.monotonic()
-        started, already = self._stages.setdefault(stage, (now, done))
-        if done < total and now - self._last < PIPE_PERIOD_S:
+        if self._done < self._total and now - self._last < LOG_PERIOD_S:
             return
         self._last = now
-        speed = (done - already) / (now - started) if now > started else None
-        left = (total - done) / speed if speed else None
-        trouble = f", {failed} failed" if failed else ""
-        pace = _pace(speed, left)
-        self._screen.print(f"{stage}: {done}/{total}{trouble}{f' ({pace})' if pace else ''}")
+        per_second = self._done / (now - self._began) if now > self._began else None
+        left_s = (self._total - self._done) / per_second if per_second else None
+        failed = f", {self._failed} failed" if self._failed else ""
+        self._screen.print(
+            f"{self._phase}: {self._done}/{self._total}{failed}, {pace(per_second, left_s)}"
+        )
 
 
-def _pace(per_second: float | None, left_s: float | None) -> str:
+def pace(per_second: float | None, left_s: float | None) -> str:
     """`4.2/s, 2:31 left`."""
     if not per_second:
         return ""
     rate = f"{per_second:.1f}/s" if per_second >= 0.1 else f"{per_second * 60:.1f}/min"
-    if not left_s:
-        return rate
-    minutes, seconds = divmod(round(left_s), 60)
+    return f"{rate}, {clock(left_s)} left" if left_s else rate
+
+
+def clock(seconds: float) -> str:
+    """`2:31`, `1:02:31`."""
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    return f"{rate}, {clock} left"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -39,4 +39,5 @@ def validate(suite: tuple[str, ...]) -> None:
         ]:
             click.echo(f"  skipped: {what}: {reason}")
     if problems:
-        raise UserError("\n".join([*problems, f"{plural(len(problems), 'problem')}."]))
+        count = [f"{len(problems)} problems."] if len(problems) > 1 else []
+        raise UserError("\n".join([*problems, *count]))
