@@ -10,15 +10,13 @@ from typing import Any, cast
 
 from nacbench.conditions import Condition, build
 from nacbench.errors import UserError
-from nacbench.metrics import METRICS
+from nacbench.metrics import ALIASES, METRICS
 from nacbench.registry import did_you_mean
 from nacbench.sources import SOURCES, Source
 from nacbench.suite.document import Document, Place, found
 from nacbench.suite.options import check_names, check_type
 from nacbench.suite.points import PlacedPoint, expand, missing_reason
 from nacbench.suite.schema import Entry, check, entry
-
-ALIASES = {"mel_distance": "mel:dac"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""Score a pair of clips with many metrics: convert once, prepare each reference once, never raise.
+
+A metric that has no value for a pair leaves a reason. So does a metric that fails in a way its
+author did not foresee: one bad pair must not cost the run, and a made-up number would be averaged
+in and lie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from nacbench.audio import at_rate, to_mono
+from nacbench.core import Clip, Metric, Score
+from nacbench.errors import CodecUnavailableError, UnscorableError
+from nacbench.metrics import ALIASES, METRICS
+
+REFERENCES_KEPT = 8  # per scorer; a worker goes through one clip's operating points in a row
+
+
+class Scorer:
+    """Metrics by recipe name, ready to score pairs of clips.
+
+    Args:
+        metrics: recipe names or aliases of them ("mel_distance").
+
+    Attributes:
+        names: recipe names, aliases followed, in the order given.
+        versions: recipe name -> version and, where the metric tells, build of what computes it.
+
+    Raises:
+        UserError: an unknown recipe.
+        CodecUnavailableError: a recipe whose library is not installed; the message says how.
+    """
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        names = dict.fromkeys(ALIASES.get(name, name) for name in metrics)
+        self._metrics: dict[str, Metric] = {name: _build(name) for name in names}
+        self.names: tuple[str, ...] = tuple(self._metrics)
+        self.versions: Mapping[str, str] = MappingProxyType(
+            {name: _version(metric) for name, metric in self._metrics.items()}
+        )
+        self._references: OrderedDict[int, _Reference] = OrderedDict()
+
+    def score(
+        self, reference: Clip, decoded: Clip, only: Collection[str] | None = None
+    ) -> dict[str, Score]:
+        """Every metric's score of one pair; `decoded` is aligned (`alignment.align`).
+
+        Args:
+            reference, decoded: same rate, channels and length. Pass the same `reference` object
+                again for the next decoded clip and its share of the work is not repeated.
+            only: recipe names to compute; all by default.
+        """
+        names = [name for name in self.names if only is None or name in only]
+        found = _disagreement(reference, decoded)
+        if found is not None:
+            return dict.fromkeys(names, Score(reason=found))
+        own = self._reference(reference)
+        converted = _Conversions(decoded)
+        return {name: self._score_one(name, own, converted) for name in names}
+
+    def _score_one(self, name: str, reference: _Reference, decoded: _Conversions) -> Score:
+        metric = self._metrics[name]
+        try:
+            prepared = reference.prepared_for(name, metric)
+            value = float(metric.score(prepared, decoded.as_wanted_by(metric)))
+        except UnscorableError as error:
+            return Score(reason=str(error) or "the metric gives no reason")
+        except Exception as error:
+            return Score(reason=f"{type(error).__name__}: {error}")
+        if not math.isfinite(value):
+            return Score(reason=f"the metric returned {value}")
+        return Score(value=value)
+
+    def _reference(self, clip: Clip) -> _Reference:
+        entry = self._references.pop(id(clip), None) or _Reference(clip)
+        self._references[id(clip)] = entry
+        if len(self._references) > REFERENCES_KEPT:
+            self._references.popitem(last=False)
+        return entry
+
+
+class _Conversions:
+    """A clip as each metric wants it: its rate, its channels. Each is made once."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip  # also keeps the object alive, so that its id stays its own
+        self._converted: dict[tuple[int, bool], Clip] = {}
+
+    def as_wanted_by(self, metric: Metric) -> Clip:
+        rate = metric.sample_rate_hz or self.clip.sample_rate_hz
+        key = (rate, metric.mono)
+        if key not in self._converted:
+            clip = to_mono(self.clip) if metric.mono else self.clip
+            self._converted[key] = at_rate(clip, rate)
+        return self._converted[key]
+
+
+class _Reference(_Conversions):
+    """A reference clip with what each metric prepared from it, or why it could not."""
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__(clip)
+        self._prepared: dict[str, Any] = {}
+        self._refused: dict[str, UnscorableError] = {}
+
+    def prepared_for(self, name: str, metric: Metric) -> Any:
+        if name in self._refused:
+            raise self._refused[name]
+        if name not in self._prepared:
+            try:
+                self._prepared[name] = metric.prepare(self.as_wanted_by(metric))
+            except UnscorableError as error:
+                self._refused[name] = error
+                raise
+        return self._prepared[name]
+
+
+def _build(name: str) -> Metric:
+    cls = METRICS.get(name)
+    missing = getattr(cls, "missing", None)
+    reason = missing() if missing else None
+    if reason is not None:
+        raise CodecUnavailableError(f"metric '{name}' cannot run here: {reason}")
+    metric: Metric = cls()
+    return metric
+
+
+def _version(metric: Metric) -> str:
+    build_id = getattr(metric, "build_id", None)
+    return f"{metric.version}+{build_id()}" if build_id else metric.version
+
+
+def _disagreement(reference: Clip, decoded: Clip) -> str | None:
+    """Why the two clips are not a pair, or None."""
+    if reference.length == 0:
+        return "the reference has no samples"
+    if decoded.sample_rate_hz != reference.sample_rate_hz:
+        return f"decoded at {decoded.sample_rate_hz} Hz, reference at {reference.sample_rate_hz} Hz"
+    if decoded.samples.shape != reference.samples.shape:
+        return (
+            f"decoded audio is {decoded.samples.shape}, "
+            f"the reference {reference.samples.shape} [channels, time]"
+        )
+    for name, clip in (("reference", reference), ("decoded audio", decoded)):
+        bad = clip.samples.size - int(np.isfinite(clip.samples).sum())
+        if bad:
+            return f"the {name} has {bad} samples that are NaN or infinite"
+    return None
