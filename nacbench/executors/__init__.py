@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,10 +37,27 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class Role:
-    """How to build a handler in a fresh process: `package.module:Class` and its arguments."""
+    """How to build a handler in a fresh process: `package.module:Class` and its arguments.
+
+    `per_group`: a process serves one group of tasks only.
+    """
 
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    per_group: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may take before it is killed.
+
+    Attributes:
+        seconds: wall time of one stage of one task.
+        memory_mb: resident memory of the process and what it started, 10^6 bytes.
+    """
+
+    seconds: float = 120.0
+    memory_mb: float = 4000.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +80,13 @@ class Failure:
 
     Attributes:
         stage: what the handler was doing.       what: how that ended, "crashed (SIGSEGV)".
-        fatal: the process died of it or was killed; False where the handler raised.
+        how: "raised" by the handler, or the process "crashed", was "hung" or out of "memory".
         facts: what the handler had announced until then.
     """
 
     stage: str
     what: str
-    fatal: bool = False
+    how: Literal["raised", "crashed", "hung", "memory"] = "raised"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:

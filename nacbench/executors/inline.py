@@ -61,7 +61,7 @@ def handle(handler: Handler, task: Any, announce: Any = None) -> Answer | Failur
 
     try:
         value = handler(task, stage)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Failure(current, describe(error), facts=known)
     seconds[current] = seconds.get(current, 0.0) + time.perf_counter() - since
     return Answer(value, seconds)

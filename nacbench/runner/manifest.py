@@ -9,7 +9,6 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import nacbench
 from nacbench import audio
 from nacbench.identity import digest
 from nacbench.results import SCHEMA_VERSION
-from nacbench.runner.plan import Plan
+from nacbench.runner.planning import Plan
 
 # Libraries that can move a result. Codecs and metrics also state theirs in `versions`.
 LIBRARIES = (
@@ -27,8 +26,8 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def describe(plan: Plan, command: Sequence[str], begun: str) -> dict[str, Any]:
-    """The manifest at the start of a session; `finish` adds how it ended."""
+def describe(plan: Plan) -> dict[str, Any]:
+    """The manifest at the start of a session; `ended` is filled in when it is over."""
     suite = plan.suite
     return {
         "schema": SCHEMA_VERSION,
@@ -61,8 +60,8 @@ def describe(plan: Plan, command: Sequence[str], begun: str) -> dict[str, Any]:
         "git": git_state(),
         "libraries": libraries(),
         "machine": machine(),
-        "command": list(command),
-        "begun": begun,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "begun": now(),
         "ended": None,
     }
 
@@ -132,7 +131,3 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
     ).stdout.strip()
-
-
-def python_command() -> list[str]:
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]

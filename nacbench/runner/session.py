@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any
 
 from nacbench import suite as suites
 from nacbench.cache import Cache, default_root
-from nacbench.core import Record, Score
+from nacbench.core import Record
 from nacbench.errors import UserError
-from nacbench.executors import Answer, Call, Executor, Failure, Role
+from nacbench.executors import Answer, Call, Executor, Failure, Limits, Role
 from nacbench.executors.inline import InlineExecutor
+from nacbench.executors.local import LocalExecutor
 from nacbench.results import RecordWriter, ResultTable
 from nacbench.runner import manifest as manifests
-from nacbench.runner.plan import Plan, identify, locate, remaining
-from nacbench.runner.work import Hearing, Task, Verdict
+from nacbench.runner.course import code_and_score, failed
+from nacbench.runner.planning import Plan, identify, locate, remaining
+from nacbench.runner.work import Task
 from nacbench.suite import Suite
 
 
@@ -40,32 +43,18 @@ def run(
     kbps: Sequence[float] = (),
     metrics: Sequence[str] = (),
     audio: str | Path | None = None,
-    limit: int | None = None,
-    workers: int | None = None,
-    out: str | Path | None = None,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    timing: bool = True,
-    cache: str | Path | None = None,
     progress: Progress | None = None,
-    command: Sequence[str] | None = None,
+    **options: Any,
 ) -> ResultTable:
     """Run a suite, or go on with a run of it that was interrupted, and return its results.
 
     Args:
         suite: as loaded, or a file or name for `nacbench.suite.load`, which also takes `codecs`,
             `kbps`, `metrics` and `audio`.
-        limit: at most so many clips.
-        workers: clips that are worked on at the same time; the machine's cores by default. 0 runs
-            everything in this process, where nothing survives a crash (for debuggers).
-        out: the run directory; `results/SUITE/RUN` by default.
-        fresh: begin a new run and take nothing from the cache.
-        retry_failed: try again what an earlier session could not code or score.
-        timing: measure speed and memory afterwards.
-        cache: folder of the cache; `nacbench.cache.default_root()` by default.
-        command: how this was called, for the manifest.
+        progress: is told of the plan and of every step.
+        options: of `plan`: limit, workers, out, fresh, retry_failed, timing, cache.
     Raises:
-        UserError: the suite has mistakes, or `out` holds another run.
+        UserError: the suite has mistakes, or its clips or metrics are not there.
     """
     if not isinstance(suite, Suite):
         suite = suites.load(suite, codecs=codecs, kbps=kbps, metrics=metrics, audio=audio)
@@ -75,71 +64,109 @@ def run(
             "Give them to nacbench.suite.load, or give run the suite's name."
         )
     progress = progress or Progress()
-    store = Cache(cache or default_root(), reads=not fresh)
-    roles = _roles(suite, store)
-    executor: Executor = InlineExecutor(roles)
-    try:
-        plan, table = _plan(suite, executor, limit, Path(out) if out else None, fresh, retry_failed)
-        progress.planned(plan)
-        if not plan.tasks and table is not None:
-            return table
-        manifest = manifests.describe(plan, command or manifests.python_command(), manifests.now())
-        plan.directory.mkdir(parents=True, exist_ok=True)
-        if table is None:
-            (plan.directory / "records.jsonl").unlink(missing_ok=True)
-        manifests.write(plan.directory, manifest)
-        with RecordWriter(plan.directory) as writer:
-            _score(plan, executor, writer, progress)
-        manifests.write(plan.directory, {**manifest, "ended": manifests.now()})
-    finally:
-        executor.close()
-    return ResultTable.load(plan.directory)
+    settled = plan(suite, **options)
+    progress.planned(settled)
+    return execute(settled, progress)
 
 
-def _roles(suite: Suite, store: Cache) -> dict[str, Role]:
-    """Who works: each role runs in processes of its own."""
-    here = "nacbench.runner.work"
-    cache = {"cache": str(store.root), "reads": store.reads}
-    return {
-        "survey": Role(f"{here}:Survey"),
-        "encoder": Role(f"{here}:Encoder", cache),
-        "judge": Role(f"{here}:Judge", {**cache, "metrics": suite.metrics}),
-    }
-
-
-def _plan(
+def plan(
     suite: Suite,
-    executor: Executor,
-    limit: int | None,
-    out: Path | None,
-    fresh: bool,
-    retry_failed: bool,
-) -> tuple[Plan, ResultTable | None]:
-    """The plan, and what earlier sessions of the same run have left."""
+    *,
+    limit: int | None = None,
+    workers: int | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    timing: bool = True,
+    cache: str | Path | None = None,
+) -> Plan:
+    """Find out what a run has to do: nothing is coded and nothing is written yet.
+
+    Args:
+        limit: at most so many clips.
+        workers: clips that are worked on at the same time; the machine's cores by default. 0 runs
+            everything in this process, where nothing survives a crash (for debuggers).
+        out: where runs are kept, `results` by default; this one goes to `OUT/SUITE/RUN`.
+        fresh: begin a new run and take nothing from the cache.
+        retry_failed: do again what an earlier session could not code or score.
+        timing: measure speed and memory afterwards.
+        cache: folder of the cache; `nacbench.cache.default_root()` by default.
+    """
     clips = suite.clips(limit)
     identity, sources = identify(suite, clips)
-    directory, resumed = locate(suite, identity, out, fresh)
-    surveyed, unbuildable = _survey_codecs(suite, executor)
-    described = _survey_metrics(suite, executor)
-    table = None
+    directory, resumed = locate(suite, identity, Path(out or "results"), fresh)
+    earlier = None
     if resumed and (directory / "records.jsonl").exists():
-        table = ResultTable.load(directory)
-    plan = Plan(
+        earlier = ResultTable.load(directory)
+    draft = Plan(
         suite=suite,
         run=directory.name,
         directory=directory,
         identity=identity,
         clips=clips,
         sources=sources,
-        surveyed=surveyed,
-        unbuildable=unbuildable,
-        metrics=described,
+        surveyed={},
+        unbuildable={},
+        metrics={},
         tasks=(),
         done=0,
+        earlier=earlier,
+        cache=Cache(cache or default_root(), reads=not fresh),
+        workers=_cores() if workers is None else workers,
+        timing=timing,
     )
-    versions = {point.key: plan.versions(point) for point in suite.points}
-    tasks, done = remaining(suite, clips, sources, versions, table, retry_failed)
-    return replace(plan, tasks=tasks, done=done), table
+    executor = _executor(draft, lanes=1)
+    try:
+        surveyed, unbuildable = _survey_codecs(suite, executor)
+        draft = replace(draft, surveyed=surveyed, unbuildable=unbuildable)
+        draft = replace(draft, metrics=_survey_metrics(suite, executor))
+    finally:
+        executor.close()
+    versions = {point.key: draft.versions(point) for point in suite.points}
+    tasks, done = remaining(suite, clips, sources, versions, earlier, retry_failed)
+    return replace(draft, tasks=tasks, done=done)
+
+
+def execute(plan: Plan, progress: Progress | None = None) -> ResultTable:
+    """Do what a plan says, and return all results of the run.
+
+    May be interrupted at any moment: what is finished is on the disk, and the next plan of the
+    same suite goes on from there.
+    """
+    progress = progress or Progress()
+    manifest = manifests.describe(plan)
+    if plan.tasks or plan.earlier is None:
+        plan.directory.mkdir(parents=True, exist_ok=True)
+        manifests.write(plan.directory, manifest)
+        executor = _executor(plan, plan.workers)
+        try:
+            with RecordWriter(plan.directory) as writer:
+                _score(plan, executor, writer, progress)
+        finally:
+            executor.close()
+        manifests.write(plan.directory, {**manifest, "ended": manifests.now()})
+    return ResultTable.load(plan.directory)
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _executor(plan: Plan, lanes: int) -> Executor:
+    """Who works: each role runs in processes of its own."""
+    here = "nacbench.runner.work"
+    cache = {"cache": str(plan.cache.root), "reads": plan.cache.reads}
+    roles = {
+        "survey": Role(f"{here}:Survey"),
+        "encoder": Role(f"{here}:Encoder", cache),
+        "judge": Role(f"{here}:Judge", {**cache, "metrics": plan.suite.metrics}),
+    }
+    if plan.workers == 0:
+        return InlineExecutor(roles)
+    limits = Limits(plan.suite.limits.seconds, plan.suite.limits.memory_mb)
+    numba = os.environ.get("NUMBA_CACHE_DIR") or str(plan.cache.root.absolute() / "numba")
+    return LocalExecutor(roles, lanes, limits, {"NUMBA_CACHE_DIR": numba})
 
 
 def _survey_codecs(
@@ -169,100 +196,15 @@ def _ask_survey(subject: Any) -> Generator[Call, Any, Answer | Failure]:
 
 
 def _score(plan: Plan, executor: Executor, writer: RecordWriter, progress: Progress) -> None:
-    """Work off the plan's tasks; each record is on disk before the next is asked for."""
+    """Work off the plan's tasks; each record is on the disk before the next is waited for."""
     progress.began("score", len(plan.tasks))
-    for task in plan.tasks:
-        if reason := plan.unbuildable.get(task.point.key):
-            record = _failed(plan, task, reason, {})
-            writer.write(record)
-            progress.advanced(_label(record), record.failure)
-    runnable = [
-        ((task.ref.id, task.condition), task)
-        for task in plan.tasks
-        if task.point.key not in plan.unbuildable
-    ]
 
     def job(task: Task) -> Generator[Call, Any, Record]:
-        return code_and_score(plan, task)
+        if reason := plan.unbuildable.get(task.point.key):
+            return failed(plan, task, reason, {})
+        return (yield from code_and_score(plan, task))
 
-    for _, record in executor.map(job, runnable):
+    tasks = [((task.ref.id, task.condition), task) for task in plan.tasks]
+    for _, record in executor.map(job, tasks):
         writer.write(record)
-        progress.advanced(_label(record), record.failure)
-
-
-def code_and_score(plan: Plan, task: Task) -> Generator[Call, Any, Record]:
-    """One record: bytes from the cache or the encoder, then the judge's verdict on them.
-
-    A metric that takes its process down is given up for this record only: the judge is asked
-    again without it.
-    """
-    answer = yield Call("judge", Hearing(task))
-    streams = None
-    excluded: dict[str, str] = {}
-    while True:
-        if isinstance(answer, Failure):
-            metric = answer.stage.removeprefix("score ")
-            if metric == answer.stage:
-                return _failed(plan, task, str(answer), answer.facts)
-            excluded[metric] = str(answer)
-        elif answer.value is not None:
-            return _record(plan, task, answer.value)
-        elif streams is None:
-            encoded = yield Call("encoder", task)
-            if isinstance(encoded, Failure):
-                return _failed(plan, task, str(encoded), encoded.facts)
-            streams = encoded.value
-        answer = yield Call("judge", Hearing(task, streams, excluded))
-
-
-def _record(plan: Plan, task: Task, verdict: Verdict) -> Record:
-    return Record(
-        **_shared(plan, task, verdict.facts),
-        scores=verdict.scores,
-        nominal_kbps=verdict.nominal_kbps,
-        payload_bytes=verdict.payload_bytes,
-        container_bytes=verdict.container_bytes,
-        alignment=verdict.alignment,
-        si_sdr_raw_db=verdict.si_sdr_raw_db,
-        hashes={
-            "source": plan.sources[task.ref.id],
-            "reference": verdict.facts["reference"],
-            "payload": verdict.payload_sha256,
-            "decoded": verdict.decoded_sha256,
-        },
-        notes=verdict.notes,
-    )
-
-
-def _failed(plan: Plan, task: Task, reason: str, facts: Mapping[str, Any]) -> Record:
-    return Record(
-        **_shared(plan, task, facts),
-        scores={name: Score(reason=reason) for name in plan.metrics},
-        failure=reason,
-        hashes={"source": plan.sources[task.ref.id]},
-    )
-
-
-def _shared(plan: Plan, task: Task, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says whether or not the clip could be coded. Zeros: it could not be read."""
-    point = task.point
-    return {
-        "run": plan.run,
-        "suite": plan.suite.name,
-        "clip": task.ref.id,
-        "condition": task.condition,
-        "tags": facts.get("tags", task.ref.tags),
-        "seed": task.seed,
-        "duration_s": facts.get("duration_s", 0.0),
-        "sample_rate_hz": facts.get("sample_rate_hz", 0),
-        "channels": facts.get("channels", 0),
-        "codec": point.codec,
-        "options": point.options,
-        "series": point.series,
-        "setting": point.setting,
-        "versions": plan.versions(point),
-    }
-
-
-def _label(record: Record) -> str:
-    return f"{record.series} {record.setting}: {record.clip}"
+        progress.advanced(f"{record.series} {record.setting}: {record.clip}", record.failure)

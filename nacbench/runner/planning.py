@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nacbench.cache import Cache
 from nacbench.core import ClipRef, OperatingPoint, Record
-from nacbench.errors import UserError
 from nacbench.identity import digest, source_of
 from nacbench.results import ResultTable
 from nacbench.runner.work import Task
@@ -30,6 +30,9 @@ class Plan:
         metrics: recipe -> version, unit, direction, rate, source.
         tasks: what is still to be done, in the suite's order.
         done: records that count already.         total: done and to do.
+        earlier: what earlier sessions of the run have left; None for a new run.
+        workers: clips worked on at the same time; 0: all in this process.
+        timing: whether speed is measured afterwards.
         estimate_s: wall time of the tasks, from the pace of earlier runs; None without any.
     """
 
@@ -44,6 +47,10 @@ class Plan:
     metrics: Mapping[str, Mapping[str, Any]]
     tasks: Sequence[Task]
     done: int
+    earlier: ResultTable | None
+    cache: Cache
+    workers: int
+    timing: bool
     estimate_s: float | None = None
 
     @property
@@ -61,26 +68,13 @@ class Plan:
         return {"codec": codec, **metrics}
 
 
-def locate(suite: Suite, identity: str, out: Path | None, fresh: bool) -> tuple[Path, bool]:
-    """The run directory, and whether it holds a run to go on with.
+def locate(suite: Suite, identity: str, results: Path, fresh: bool) -> tuple[Path, bool]:
+    """The run directory below `results`, and whether it holds a run to go on with.
 
-    Without `out`: the newest directory of the same identity below `results/SUITE/`, or a new one,
-    named by the time it was begun and the identity, so that names sort by age.
-
-    Raises:
-        UserError: `out` holds a run of another suite or selection.
+    The newest one of the same identity, or a new one named by the time at which it was begun and
+    the identity, so that names sort by age.
     """
-    if out is not None:
-        held = _identity_in(out)
-        if held is None and not (out / "records.jsonl").exists():
-            return out, False
-        if held != identity and not fresh:
-            raise UserError(
-                f"{out}: holds a run of another suite, selection or set of clips. "
-                "Give another --out, or --fresh to replace it."
-            )
-        return out, not fresh
-    parent = Path("results") / suite.name
+    parent = results / suite.name
     if not fresh:
         for directory in sorted(parent.glob(f"*-{identity[:8]}"), reverse=True):
             if _identity_in(directory) == identity:
