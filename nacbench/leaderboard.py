@@ -4,8 +4,8 @@ One section per suite and condition; nothing is averaged over conditions. A row 
 point. How each number is formed, with sources: docs/statistics.md.
 
 Of a run's manifest this file reads `title`, `synthetic`, `metrics` (name -> unit,
-higher_is_better), `skipped` (list of {series, setting, reason}) and `untrained` (list of series);
-each may be absent.
+higher_is_better), `skipped` (list of {series, setting, reason}), `skipped_metrics` (list of
+{metric, reason}) and `untrained` (list of series); each may be absent.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nacbench import stats
 from nacbench.core import Record, Timing, TokenUse
@@ -138,6 +139,7 @@ class Board:
     unscored: tuple[Remark, ...] = ()
     untimed: tuple[Remark, ...] = ()
     incomplete: tuple[Remark, ...] = ()
+    suspicious: tuple[Remark, ...] = ()  # filled in by `nacbench.suspicions`
     machines: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
 
@@ -159,7 +161,7 @@ def leaderboard(table: ResultTable) -> Board:
     if not table.records:
         raise UserError("these runs hold no records yet. Finish 'nacbench run' first.")
     metrics = tuple(_metric_info(name, table.manifests) for name in table.metrics)
-    records = _latest(table.records)
+    records = latest(table.records)
     groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for record in records:
         section = groups.setdefault((record.suite, record.condition), {})
@@ -169,7 +171,7 @@ def leaderboard(table: ResultTable) -> Board:
     sections, incomplete = [], []
     for (suite, condition), points in groups.items():
         manifest = _manifest_of(suite, records, table.manifests)
-        clips = {r.clip: _cluster(r) for rs in points.values() for r in rs}
+        clips = {r.clip: cluster(r) for rs in points.values() for r in rs}
         untrained = set(manifest.get("untrained", ()))
         rows = []
         for key, point in points.items():
@@ -197,9 +199,12 @@ def leaderboard(table: ResultTable) -> Board:
             (f"{r.series} {r.setting}", r.failure) for r in records if r.failure is not None
         ),
         skipped=_counted(
-            (f"{s.get('series', '')} {s.get('setting', '')}".strip(), s.get("reason", ""))
+            (
+                " ".join(str(s[key]) for key in ("series", "setting", "metric") if key in s),
+                s["reason"],
+            )
             for manifest in table.manifests.values()
-            for s in manifest.get("skipped", ())
+            for s in (*manifest.get("skipped", ()), *manifest.get("skipped_metrics", ()))
         ),
         unscored=_counted(
             (name, score.reason)
@@ -229,7 +234,7 @@ def band_name(index: int | None) -> str:
     return f"{BAND_EDGES_KBPS[index - 1]}–{BAND_EDGES_KBPS[index]} kbps"
 
 
-def _latest(records: Sequence[Record]) -> list[Record]:
+def latest(records: Sequence[Record]) -> list[Record]:
     """Where several runs hold the same work, the run that was given last counts."""
     return list({(r.suite, *r.key): r for r in records}.values())
 
@@ -259,7 +264,8 @@ def _metric_info(name: str, manifests: Mapping[str, Mapping[str, Any]]) -> Metri
     return MetricInfo(name, getattr(cls, "unit", ""), getattr(cls, "higher_is_better", None))
 
 
-def _cluster(record: Record) -> Hashable:
+def cluster(record: Record) -> Hashable:
+    """Who or what was drawn independently: the speaker or piece where tagged, else the clip."""
     named = [(tag, record.tags[tag]) for tag in CLUSTER_TAGS if record.tags.get(tag)]
     return named[0] if named else record.clip
 
@@ -347,27 +353,21 @@ def _with_intervals(
 
 
 def _marks(
-    values: np.ndarray[Any, Any], higher_is_better: bool, clusters: Sequence[Hashable]
+    values: NDArray[np.float64], higher_is_better: bool, clusters: Sequence[Hashable]
 ) -> list[str]:
-    """ "best", "tie" or "" per column of `[clips, rows of one band]`.
+    """Mark per column of `[clips, rows of one band]`.
 
     Only rows with the most scored clips compete: a codec does not win by failing on hard clips.
     """
     n_ok = np.isfinite(values).sum(axis=0)
     entrants = np.flatnonzero((n_ok == n_ok.max()) & (n_ok > 0))
     marks = [""] * values.shape[1]
-    if entrants.size == 0:
-        return marks
-    means = np.nanmean(values[:, entrants], axis=0) * (1 if higher_is_better else -1)
-    best = entrants[int(np.argmax(means))]
-    marks[best] = "best"
-    rivals = [int(j) for j in entrants if j != best]
-    if rivals:
-        differences = values[:, rivals] - values[:, [best]]
-        p = stats.holm(stats.mean_test(differences, clusters))
-        tied = [j for j, p_value in zip(rivals, p, strict=True) if not p_value < 1 - stats.LEVEL]
-        for j in [*tied, best] if tied else []:
+    if entrants.size:
+        scores = values[:, entrants] if higher_is_better else -values[:, entrants]
+        best, tied = stats.best_and_ties(scores, clusters)
+        for j in entrants[tied].tolist():
             marks[j] = "tie"
+        marks[int(entrants[best])] = "tie" if tied.any() else "best"
     return marks
 
 

@@ -337,6 +337,27 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
+def best_and_ties(
+    values: ArrayLike, clusters: Sequence[Hashable] | None = None, *, level: float = LEVEL
+) -> tuple[int, NDArray[np.bool_]]:
+    """The system with the highest mean, and which others the data cannot separate from it.
+
+    Every other system is tested against the best on the items both have, and Holm's correction
+    holds over all of them.
+
+    Args:
+        values: `[items, systems]`, higher is better, a value in every column.
+    """
+    table = _table(values)
+    best = int(np.argmax(np.nanmean(table, axis=0)))
+    others = np.arange(table.shape[1]) != best
+    tied = np.zeros(table.shape[1], dtype=bool)
+    if others.any():
+        p_value = holm(mean_test(table[:, others] - table[:, [best]], clusters))
+        tied[others] = ~(p_value < 1 - level)  # NaN, a test that could not be made, is a tie
+    return best, tied
+
+
 def letters(separable: ArrayLike) -> list[str]:
     """Compact letter display: two systems share a letter when the data cannot separate them.
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacbench.leaderboard import Board, MetricInfo, Row, Section, leaderboard
-from nacbench.report.palette import Look, looks
+from nacbench.report.palette import Look, is_anchor, looks
 from nacbench.results import ResultTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANEL_INCHES = (4.0, 2.9)
+PANEL_INCHES = (4.0, 2.75)
+TITLE_INCHES = 0.45
+MAX_COLUMNS = 3
 INK, FAINT = "#222222", "#E4E4E4"
 STYLE: dict[str, Any] = {
     "axes.edgecolor": "#9A9A9A",
@@ -65,27 +66,30 @@ def _numbered(svg: str) -> str:
 
 def _figure(board: Board) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    metrics = [m for m in board.headline if _drawable(board, m)] or list(board.headline[:1])
-    columns = min(3, max(1, len(metrics)))
-    lines = math.ceil(len(metrics) / columns)
+    metrics = [m for m in board.headline if _drawable(board, m)]
+    metrics = metrics or [m for m in board.metrics if _drawable(board, m)]
     style = looks(row.series for s in board.sections for row in s.rows)
-    legend_lines = math.ceil(len(style) / (2 * columns))
-    width = PANEL_INCHES[0] * columns
-    block = PANEL_INCHES[1] * lines + 0.55
-    foot = 0.35 + 0.22 * legend_lines
-    figure = Figure(figsize=(width, block * len(board.sections) + foot), layout="constrained")
-    parts: Any = figure.subfigures(
-        len(board.sections) + 1, 1, height_ratios=[*[block] * len(board.sections), foot]
+    columns = min(MAX_COLUMNS, len(metrics) + 1)
+    lines = -(-(len(metrics) + 1) // columns)  # one place more than panels: the legend's
+    height = TITLE_INCHES + PANEL_INCHES[1] * lines
+    figure = Figure(
+        figsize=(PANEL_INCHES[0] * columns, height * len(board.sections)),
+        layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),
     )
-    for part, section in zip(parts, board.sections, strict=False):
-        part.suptitle(_title(board, section), fontsize=13, fontweight="bold", x=0.012, ha="left")
-        grid = part.subplots(lines, columns, squeeze=False).ravel()
+    parts: Any = figure.subfigures(len(board.sections), 1, squeeze=False)[:, 0]
+    for part, section in zip(parts, board.sections, strict=True):
+        part.suptitle(_title(board, section), fontsize=13, fontweight="bold", x=0.01, ha="left")
+        grid = part.subplots(lines, columns, squeeze=False, sharex=True).ravel()
         for axes, metric in zip(grid, metrics, strict=False):
             _panel(axes, section.rows, metric, style)
         for axes in grid[len(metrics) :]:
-            axes.set_visible(False)
-    _legend(parts[-1], board, style, 2 * columns)
+            axes.set_axis_off()
+        for axes in grid[: len(metrics)][-columns:]:
+            axes.set_xlabel("payload, kbps", fontsize=8.5)
+            axes.tick_params(labelbottom=True)
+        _legend(grid[len(metrics)], section.rows, style)
     return figure
 
 
@@ -102,68 +106,95 @@ def _title(board: Board, section: Section) -> str:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], metric: MetricInfo, style: dict[str, Look]) -> None:
+    competing: list[float] = []
+    anchors: dict[str, list[float]] = {}
     for name, look in style.items():
         points = sorted(
-            (row.payload_kbps, cell.mean, cell.low, cell.high)
+            (row.payload_kbps, cell.mean, cell.mean if cell.low is None else cell.low,
+             cell.mean if cell.high is None else cell.high)
             for row in rows
             if row.series == name and row.payload_kbps
             for cell in [row.cells[metric.name]]
             if cell.mean is not None
-        )
+        )  # fmt: skip
         if points:
             _series(axes, points, look)
+            heights = [height for _, *bounds in points for height in bounds]
+            if is_anchor(name):
+                anchors[name] = heights
+            else:
+                competing += heights
     axes.set_xscale("log", base=2)
     axes.set_title(f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {metric.arrow}")
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_locator(_no_ticks())
-    axes.set_xlabel("payload, kbps", fontsize=8.5)
+    axes.xaxis.minorticks_off()
     axes.tick_params(length=2.5, labelsize=8.5)
-    axes.margins(x=0.03, y=0.06)
+    axes.margins(x=0.03, y=0.05)
+    if competing:
+        _frame(axes, competing, anchors, metric)
+
+
+def _frame(
+    axes: Axes, competing: Sequence[float], anchors: dict[str, list[float]], metric: MetricInfo
+) -> None:
+    """Scale to the codecs that compete, and name the anchors that this leaves outside."""
+    low, high = min(competing), max(competing)
+    margin = 0.06 * (high - low) or 0.5
+    axes_low, axes_high = low - margin, high + margin
+    axes.set_ylim(axes_low, axes_high)
+    outside = [n for n, at in anchors.items() if max(at) < axes_low or min(at) > axes_high]
+    if outside:
+        better = metric.higher_is_better is not False
+        axes.text(
+            0.985, 0.04 if better else 0.96, f"off the scale: {', '.join(outside)}",
+            transform=axes.transAxes, ha="right", va="bottom" if better else "top",
+            fontsize=7.5, color="#777777",
+        )  # fmt: skip
 
 
 def _series(axes: Axes, points: Sequence[tuple[Any, ...]], look: Look) -> None:
     kbps, mean, low, high = (list(column) for column in zip(*points, strict=True))
-    low = [m if bound is None else bound for m, bound in zip(mean, low, strict=True)]
-    high = [m if bound is None else bound for m, bound in zip(mean, high, strict=True)]
-    axes.plot(
-        kbps, mean, color=look.colour, linestyle=look.line, linewidth=1.6, zorder=3,
-        marker=look.marker, markersize=4.8, markeredgecolor="white", markeredgewidth=0.5,
-    )  # fmt: skip
+    axes.plot(kbps, mean, zorder=3, **_stroke(look))
     if len(points) > 1:
         axes.fill_between(kbps, low, high, color=look.colour, alpha=0.13, linewidth=0, zorder=1)
     else:
         axes.vlines(kbps, low, high, color=look.colour, linewidth=1.1, alpha=0.6, zorder=2)
 
 
-def _no_ticks() -> Any:
-    from matplotlib.ticker import NullLocator
+def _stroke(look: Look) -> dict[str, Any]:
+    face, edge, width = ("white", look.colour, 1.2) if look.open else (look.colour, "white", 0.5)
+    return {
+        "color": look.colour,
+        "linestyle": look.line,
+        "linewidth": 1.6,
+        "marker": look.marker,
+        "markersize": 5.0 - look.open,
+        "markerfacecolor": face,
+        "markeredgecolor": edge,
+        "markeredgewidth": width,
+    }
 
-    return NullLocator()
 
-
-def _legend(part: Any, board: Board, style: dict[str, Look], columns: int) -> None:
+def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look]) -> None:
     from matplotlib.lines import Line2D
 
-    rows = [row for section in board.sections for row in section.rows]
-    untrained = {row.series for row in rows if row.untrained}
-    declared = {row.series for row in rows if row.rate_declared}
+    shown = {row.series: _legend_text(row) for row in rows}
     handles = [
-        Line2D(
-            [], [], color=look.colour, marker=look.marker, linestyle=look.line, linewidth=1.6,
-            markersize=5.5, markeredgecolor="white", markeredgewidth=0.5,
-            label=name
-            + (" (untrained)" if name in untrained else "")
-            + (" (rate declared)" if name in declared else ""),
-        )
+        Line2D([], [], label=shown[name], **_stroke(look))
         for name, look in style.items()
-    ]  # fmt: skip
-    part.legend(
-        handles=handles, loc="upper left", ncols=columns, frameon=False, fontsize=9,
-        bbox_to_anchor=(0.005, 1.0), handlelength=2.4, columnspacing=1.6,
+        if name in shown
+    ]
+    columns = 1 if len(handles) <= 8 else 2 if len(handles) <= 24 else 3
+    axes.legend(
+        handles=handles, loc="upper left", ncols=columns, frameon=False, borderpad=0,
+        bbox_to_anchor=(-0.02, 1.04), handlelength=2.6, columnspacing=1.4, labelspacing=0.55,
+        fontsize=9 if len(handles) <= 24 else 7.5,
+        title="Bands and bars: 95 % intervals", title_fontsize=8, alignment="left",
     )  # fmt: skip
-    part.text(
-        0.012, 0.02, "Bands and bars: 95 % intervals, bootstrap over independent units.",
-        fontsize=7.5, color="#666666", ha="left", va="bottom",
-    )  # fmt: skip
+
+
+def _legend_text(row: Row) -> str:
+    notes = [*["untrained"] * row.untrained, *["rate declared"] * row.rate_declared]
+    return row.series + (f" ({', '.join(notes)})" if notes else "")

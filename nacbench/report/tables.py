@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,8 @@ SYNTHETIC = (
 LEGEND = (
     "Rates are bits of the payload over the duration of the clips. Rows compete within a rate "
     "band. ★ best of its band; = the best and those that the data cannot separate from it "
-    "(paired bootstrap, Holm, 5 %). ↑ higher is better, ↓ lower is better."
+    "(paired bootstrap, Holm, 5 %). A row that could not be scored on every clip shows how many it "
+    "was scored on and does not compete. ↑ higher is better, ↓ lower is better."
 )
 
 
@@ -195,6 +197,7 @@ def foot(board: Board) -> list[tuple[str, tuple[Remark, ...]]]:
     parts = [
         ("Failed", board.failed),
         ("Incomplete", board.incomplete),
+        ("Worth a second look", board.suspicious),
         ("Skipped", board.skipped),
         ("Without a score", board.unscored),
         ("Without a timing", board.untimed),
@@ -213,43 +216,61 @@ def remark_lines(remarks: Sequence[Remark]) -> list[str]:
 
 def show(board: Board, console: Console) -> None:
     """Print the overview of every section and the foot, as wide as the console."""
+    from rich import box
     from rich.table import Table
 
+    metrics = board.headline[: max(1, min(HEADLINE_COLUMNS, (console.width - 60) // 12))]
     for section in board.sections:
-        title = f"{section.title}: {section.condition} ({_clips(section)})"
-        caption = "synthetic pack; " if section.synthetic else ""
-        caption += "★ best of its rate band, = not separable from the best"
-        metrics = board.headline[: max(1, min(HEADLINE_COLUMNS, (console.width - 52) // 13))]
-        table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
-        table.add_column("codec", overflow="ellipsis", no_wrap=True)
-        table.add_column("setting", overflow="ellipsis", no_wrap=True)
-        for head in ("kbps", "ratio"):
+        caption = "★ best of its rate band, = not separable from the best"
+        table = Table(
+            title=f"{section.title}: {section.condition} ({_clips(section)})"
+            + (", synthetic pack" if section.synthetic else ""),
+            caption=caption,
+            title_justify="left",
+            caption_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        table.add_column("codec")  # narrow consoles fold names; numbers are never cut
+        table.add_column("setting")
+        for head in (
+            "kbps",
+            "ratio",
+            *("\n".join(_words(f"{m.name} {m.arrow}")) for m in metrics),
+            "encode\n×RT",
+            "decode\n×RT",
+        ):
             table.add_column(head, justify="right", no_wrap=True)
-        for metric in metrics:
-            table.add_column(f"{metric.name} {metric.arrow}", justify="right")
-        table.add_column("encode\n×RT", justify="right", no_wrap=True)
-        table.add_column("decode\n×RT", justify="right", no_wrap=True)
-        for index, row in enumerate(section.rows):
-            cells = [row.cells[m.name] for m in metrics]
-            following = section.rows[index + 1 : index + 2]
+        band: int | None = -1
+        for row in section.rows:
+            if row.band != band:
+                band = row.band
+                table.add_row(f"[dim]{band_name(band)}[/]")
             table.add_row(
                 _name(row),
                 row.setting,
                 _rate(row),
                 _number(row.compression_ratio, 1, "×"),
-                *(
-                    f"[bold green]{_mean(cell, m)}[/]" if cell.mark else _mean(cell, m)
-                    for cell, m in zip(cells, metrics, strict=True)
-                ),
+                *(_shown(row.cells[m.name], m) for m in metrics),
                 _times_real_time(row.encode_rtf),
                 _times_real_time(row.decode_rtf),
-                end_section=bool(following) and following[0].band != row.band,
             )
         console.print(table)
     for title, remarks in foot(board):
         console.print(f"[bold]{title}[/]")
         for line in remark_lines(remarks):
             console.print(f"  {line}", markup=False, highlight=False)
+
+
+def _words(name: str) -> list[str]:
+    """`visqol:speech-lattice ↑` -> ["visqol:", "speech-", "lattice ↑"], to keep columns narrow."""
+    return re.findall(r"[^:-]+[:-]?", name)
+
+
+def _shown(cell: Cell, metric: MetricInfo) -> str:
+    text = _mean(cell, metric)
+    return f"[bold green]{text}[/]" if cell.mark else text
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]], left: int) -> str:

@@ -1,0 +1,157 @@
+"""What looks wrong in results: rates that are not what they say, curves that dip, moving delays.
+
+Each finding is a sentence with its numbers for a person to judge; nothing is excluded for it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from nacbench import stats
+from nacbench.core import Alignment, Record
+from nacbench.leaderboard import Board, MetricInfo, Remark, Row, Section, cluster, latest
+from nacbench.results import ResultTable
+
+RATE_TOLERANCE = 0.15  # a variable-rate encoder misses its target by up to about a tenth
+DELAY_TOLERANCE_MS = 1.0
+LEVEL_TOLERANCE_DB = 1.0
+# Below this correlation the delay may have been read off the wrong peak.
+TRUSTED_CORRELATION = 0.5
+# Two settings closer than this in rate have no order that a curve should keep.
+SAME_RATE = 0.01
+
+
+def suspicions(table: ResultTable, board: Board) -> tuple[Remark, ...]:
+    """Everything in the results that calls for a second look, by suite, condition and codec."""
+    points: dict[tuple[str, str, str], list[Record]] = {}
+    for record in latest(table.records):
+        points.setdefault((record.suite, record.condition, record.point_key), []).append(record)
+    found: list[Remark] = list(_changing_output(table.records))
+    for section in board.sections:
+        records = {
+            row.point_key: points[section.suite, section.condition, row.point_key]
+            for row in section.rows
+        }
+        place = f"{section.condition}: " if len(board.sections) > 1 else ""
+        for row in section.rows:
+            name = f"{place}{row.series} {row.setting}"
+            aligned = [r.alignment for r in records[row.point_key] if r.alignment is not None]
+            sentences = [
+                *_mislabelled(row),
+                *_moving_delay(aligned),
+                *_changed_level(aligned),
+                *_inverted(aligned),
+            ]
+            found += [Remark(name, sentence) for sentence in sentences]
+        for metric in board.headline:
+            found += [
+                Remark(f"{place}{series}", sentence)
+                for series, sentence in _dips(section, metric, records)
+            ]
+    return tuple(found)
+
+
+def _mislabelled(row: Row) -> Iterator[str]:
+    if row.nominal_kbps and row.payload_kbps and not row.rate_declared:
+        excess = row.payload_kbps / row.nominal_kbps - 1
+        if abs(excess) > RATE_TOLERANCE:
+            yield (
+                f"asked for {row.nominal_kbps:.4g} kbps, wrote {row.payload_kbps:.4g} kbps "
+                f"({excess:+.0%})"
+            )
+
+
+def _moving_delay(aligned: Iterable[Alignment]) -> Iterator[str]:
+    delays = [a.delay_ms for a in aligned if a.correlation >= TRUSTED_CORRELATION]
+    if delays:
+        middle = statistics.median(delays)
+        off = sum(abs(delay - middle) > DELAY_TOLERANCE_MS for delay in delays)
+        if off:
+            yield (
+                f"the delay varies between clips: {off} of {len(delays)} are more than "
+                f"{DELAY_TOLERANCE_MS:g} ms from the median of {middle:.2f} ms "
+                f"(from {min(delays):.2f} to {max(delays):.2f} ms)"
+            )
+
+
+def _changed_level(aligned: Iterable[Alignment]) -> Iterator[str]:
+    """The least-squares gain shrinks with the correlation; divided by it, the level is left."""
+    levels = [
+        a.gain_db - 20 * math.log10(a.correlation)
+        for a in aligned
+        if a.correlation >= TRUSTED_CORRELATION
+    ]
+    if levels and abs(statistics.median(levels)) > LEVEL_TOLERANCE_DB:
+        yield f"the level changes by {statistics.median(levels):+.1f} dB (median)"
+
+
+def _inverted(aligned: Iterable[Alignment]) -> Iterator[str]:
+    polarities = [a.polarity for a in aligned if a.correlation >= TRUSTED_CORRELATION]
+    inverted = sum(polarity < 0 for polarity in polarities)
+    if inverted:
+        yield f"the polarity is inverted in {inverted} of {len(polarities)} clips"
+
+
+def _dips(
+    section: Section, metric: MetricInfo, records: dict[str, list[Record]]
+) -> Iterator[tuple[str, str]]:
+    """Series whose score falls with the rate by more than the clips' scatter explains.
+
+    All pairs of neighbouring settings of the section are one family under Holm's correction.
+    """
+    sign = 1 if metric.higher_is_better else -1
+    pairs = list(_neighbours(section.rows))
+    p_values = np.full(len(pairs), np.nan)
+    for i, (low, high) in enumerate(pairs):
+        before = _values(records[low.point_key], metric)
+        after = _values(records[high.point_key], metric)
+        units = {r.clip: cluster(r) for r in records[low.point_key]}
+        common = [clip for clip in before if clip in after]
+        change = np.array([sign * (after[clip] - before[clip]) for clip in common])
+        if common:
+            p_value = stats.mean_test(change, [units[clip] for clip in common])[0]
+            p_values[i] = p_value if change.mean() < 0 else 1.0
+    for (low, high), p_value in zip(pairs, stats.holm(p_values), strict=True):
+        if p_value < 1 - stats.LEVEL:
+            means = [row.cells[metric.name].mean for row in (low, high)]
+            yield (
+                low.series,
+                f"{metric.name} gets worse with more bits: {means[0]:.4g} at {low.setting}, "
+                f"{means[1]:.4g} at {high.setting}",
+            )
+
+
+def _neighbours(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+    """Settings of one series that follow each other in rate."""
+    for series in dict.fromkeys(row.series for row in rows):
+        rated = [(r.payload_kbps, r) for r in rows if r.series == series and r.payload_kbps]
+        for low, high in pairwise(sorted(rated, key=lambda pair: pair[0])):
+            if high[0] > low[0] * (1 + SAME_RATE):
+                yield low[1], high[1]
+
+
+def _values(records: Sequence[Record], metric: MetricInfo) -> dict[str, float]:
+    scores = {r.clip: r.scores[metric.name].value for r in records if metric.name in r.scores}
+    return {clip: value for clip, value in scores.items() if value is not None}
+
+
+def _changing_output(records: Iterable[Record]) -> Iterator[Remark]:
+    """The same codec, version and input, but other bytes or other audio in another run."""
+    seen: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+    names: dict[tuple[str, ...], str] = {}
+    for r in records:
+        if "reference" in r.hashes and "decoded" in r.hashes:
+            key = (r.hashes["reference"], r.point_key, r.versions.get("codec", ""))
+            seen.setdefault(key, set()).add((r.hashes.get("payload", ""), r.hashes["decoded"]))
+            names[key] = f"{r.series} {r.setting}"
+    changing = [names[key] for key, outputs in seen.items() if len(outputs) > 1]
+    for name in dict.fromkeys(changing):
+        yield Remark(
+            name,
+            f"not deterministic: {changing.count(name)} clips came out differently in two runs",
+        )
