@@ -21,6 +21,9 @@ check: $(VENV)/ready
 slow: $(VENV)/ready
 	$(BIN)/pytest -m slow
 
+pack: $(VENV)/ready # needs speech engines and a sound font: docs/embedded-pack.md
+	$(BIN)/python -m nacbench.pack.build
+
 # torch goes first and alone: any looser request would fetch gigabytes of CUDA libraries.
 $(VENV)/ready: pyproject.toml constraints.txt .ci/system-packages
 	.ci/system-packages

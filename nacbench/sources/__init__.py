@@ -16,6 +16,7 @@ SOURCES = Registry(
     "source",
     "nacbench.sources",
     {
+        "embedded": "nacbench.sources.embedded:Embedded",
         "folder": "nacbench.sources.folder:Folder",
         "manifest": "nacbench.sources.manifest:Manifest",
     },
