@@ -16,6 +16,7 @@ LAYERS = {
     "errors": 0,
     "alignment": 1,
     "audio": 1,
+    "data": 1,
     "identity": 1,
     "pack": 1,
     "registry": 1,
@@ -42,7 +43,7 @@ LAYERS = {
     "commands": 9,
     "cli": 10,
 }
-WITHIN_LAYER_1 = {("alignment", "audio")}
+WITHIN_LAYER_1 = {("alignment", "audio"), ("data", "registry")}
 
 
 def modules(package: str) -> list[Path]:

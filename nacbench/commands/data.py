@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import click
@@ -28,7 +27,8 @@ def fetch(name: tuple[str, ...], folder: Path | None, jobs: int) -> None:
 
     Interrupted, it goes on where it stopped. A file whose hash differs is refused.
     """
-    fetching = importlib.import_module("nacbench.sources.fetching")
+    from nacbench.data.fetching import fetch as fetch_collection
+
     with resumable("the same command goes on from here."), steps() as progress:
         for one in name:
-            fetching.fetch(one, folder, jobs=jobs, progress=progress)
+            fetch_collection(one, folder, jobs=jobs, progress=progress)

@@ -19,6 +19,7 @@ SOURCES = Registry(
         "embedded": "nacbench.sources.embedded:Embedded",
         "folder": "nacbench.sources.folder:Folder",
         "manifest": "nacbench.sources.manifest:Manifest",
+        "real": "nacbench.sources.real:Real",
     },
 )
 
