@@ -18,7 +18,7 @@ from nacbench.data.places import find, receipt_path, roots, store
 from nacbench.errors import UserError
 
 Progress = Callable[[str, int, int, int], None]
-"""`progress(stage, done, total, failed)`, in kilobytes of the public files."""
+"""`progress(collection, fetched_bytes, total_bytes, failed_files)`."""
 
 
 def fetch(
@@ -61,7 +61,7 @@ def _fetch_all(
     patience: Patience | None,
 ) -> None:
     stop = Event()
-    count = _Count(f"{name}, kB", entries, progress)
+    count = _Count(name, entries, progress)
     problems: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
         futures: dict[Future[None], Entry] = {
@@ -130,10 +130,10 @@ def _leave_receipt(made: Path, target: Path, entry: Entry) -> None:
 
 
 class _Count:
-    """Bytes over all files, reported as kilobytes from whichever thread brings them."""
+    """Bytes over all files, reported from whichever thread brings them."""
 
-    def __init__(self, stage: str, entries: Sequence[Entry], progress: Progress | None) -> None:
-        self._stage = stage
+    def __init__(self, name: str, entries: Sequence[Entry], progress: Progress | None) -> None:
+        self._name = name
         self._progress = progress
         self._total = sum(entry.source_bytes for entry in entries)
         self._fetched = {entry.path: 0 for entry in entries}
@@ -153,7 +153,7 @@ class _Count:
     def _report(self) -> None:
         if self._progress is not None:
             done = sum(self._fetched.values())
-            self._progress(self._stage, done // 1000, -(-self._total // 1000), self._failed)
+            self._progress(self._name, done, self._total, self._failed)
 
 
 @contextlib.contextmanager
