@@ -367,3 +367,16 @@ def test_two_at_once_fetch_every_file_once(shelf: Shelf, tmp_path: Path) -> None
         _, trouble = process.communicate(timeout=60)
         assert process.returncode == 0, trouble
     assert asked(shelf) == ALL
+
+
+def test_the_command_fetches_and_says_where(shelf: Shelf, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from nacbench.cli import cli
+
+    done = CliRunner().invoke(cli, ["data", "fetch", "toy", "--data", str(tmp_path / "mine")])
+    assert done.exit_code == 0, done.output
+    assert f"toy: 4 files in {tmp_path / 'mine' / 'toy'}" in done.output
+    wrong = CliRunner().invoke(cli, ["data", "fetch", "tooy"])
+    assert wrong.exit_code == 2
+    assert "Did you mean 'toy'?" in wrong.output
