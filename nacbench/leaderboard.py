@@ -4,8 +4,8 @@ One section per suite and condition; nothing is averaged over conditions. A row 
 point. How each number is formed, with sources: docs/statistics.md.
 
 Of a run's manifest this file reads `title`, `synthetic`, `metrics` (name -> unit,
-higher_is_better), `skipped` (list of {series, setting, reason}), `skipped_metrics` (list of
-{metric, reason}) and `untrained` (list of series); each may be absent.
+higher_is_better), `skipped` (list of {series, setting, reason}), `skipped_metrics` (name ->
+reason), `untrained` (list of series) and `machine`; each may be absent.
 """
 
 from __future__ import annotations
@@ -199,12 +199,7 @@ def leaderboard(table: ResultTable) -> Board:
             (f"{r.series} {r.setting}", r.failure) for r in records if r.failure is not None
         ),
         skipped=_counted(
-            (
-                " ".join(str(s[key]) for key in ("series", "setting", "metric") if key in s),
-                s["reason"],
-            )
-            for manifest in table.manifests.values()
-            for s in (*manifest.get("skipped", ()), *manifest.get("skipped_metrics", ()))
+            pair for manifest in table.manifests.values() for pair in _skipped(manifest)
         ),
         unscored=_counted(
             (name, score.reason)
@@ -217,7 +212,7 @@ def leaderboard(table: ResultTable) -> Board:
             (f"{t.series} {t.setting}", t.failure) for t in table.timings if t.failure is not None
         ),
         incomplete=tuple(incomplete),
-        machines=tuple(dict.fromkeys(t.machine for t in table.timings)),
+        machines=tuple(dict.fromkeys(_machine(t.machine, table.manifests) for t in table.timings)),
         runs=tuple(dict.fromkeys(r.run for r in records)),
     )
     return replace(board, sections=tuple(_ordered(board, s) for s in board.sections))
@@ -232,6 +227,22 @@ def band_name(index: int | None) -> str:
     if index == len(BAND_EDGES_KBPS):
         return f"> {BAND_EDGES_KBPS[-1]} kbps"
     return f"{BAND_EDGES_KBPS[index - 1]}–{BAND_EDGES_KBPS[index]} kbps"
+
+
+def _skipped(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for point in manifest.get("skipped", ()):
+        yield f"{point['series']} {point['setting']}".strip(), point["reason"]
+    for name, reason in manifest.get("skipped_metrics", {}).items():
+        yield f"metric {name}", reason
+
+
+def _machine(fingerprint: str, manifests: Mapping[str, Mapping[str, Any]]) -> str:
+    """`Xeon, 2 cores (3f2a…)` where a manifest describes the machine, else its fingerprint."""
+    for manifest in manifests.values():
+        about = manifest.get("machine") or {}
+        if about.get("fingerprint") == fingerprint:
+            return f"{about.get('cpu')}, {about.get('cores')} cores ({fingerprint})"
+    return fingerprint
 
 
 def latest(records: Sequence[Record]) -> list[Record]:

@@ -84,12 +84,20 @@ def test_failures_skips_and_missing_scores_stand_at_the_foot() -> None:
         scores={"mos": Score(reason=failure)},
     )  # fmt: skip
     skipped = [{"series": "EVS", "setting": "9.6 kbps", "reason": "install EVS_cod"}]
-    board = leaderboard(table_of(broken, *clips("Opus", [3.0, None]), skipped=skipped))
+    board = leaderboard(
+        table_of(
+            broken,
+            *clips("Opus", [3.0, None]),
+            skipped=skipped,
+            skipped_metrics={"visqol": "pip install visqol-python"},
+        )
+    )
     text = tables.to_markdown(board)
     for line in (
         f"- Broken 16 kbps: {failure}",
         "- EVS 9.6 kbps: install EVS_cod",
         "- mos: no speech",
+        "- metric visqol: pip install visqol-python",
     ):
         assert line in text
 
