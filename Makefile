@@ -24,12 +24,16 @@ slow: $(VENV)/ready
 pack: $(VENV)/ready # needs speech engines and a sound font: docs/embedded-pack.md
 	$(BIN)/python -m nacbench.pack.build
 
+# Codecs that tests run beside ours. Their networks need PyTorch alone, their pins are outdated.
+PEERS := descript-audio-codec encodec nemo_toolkit
+
 # torch goes first and alone: any looser request would fetch gigabytes of CUDA libraries.
 $(VENV)/ready: pyproject.toml constraints.txt .ci/system-packages
 	.ci/system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(PEERS)
 	touch $@
 
 clean:

@@ -160,7 +160,7 @@ class Snake(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # 1e-9 as in DAC: a channel whose α was learnt to be zero must not divide by it.
-        return x + torch.sin(self.alpha * x).square() / (self.alpha + 1e-9)
+        return x + (self.alpha + 1e-9).reciprocal() * torch.sin(self.alpha * x).square()
 
 
 def pad(x: Tensor, left: int, right: int, reflect: bool) -> Tensor:
