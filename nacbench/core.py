@@ -158,6 +158,11 @@ class Codec(Protocol):
         default_points: tuple[Mapping, ...] = ({},)   option sets a suite gets when it names the
                                                 codec alone, as in `- amr_wb`
         untrained: bool = False                 weights are random; never in a default suite
+        declared_kbps(bitstream) -> float       only where the audio was made elsewhere (`files`):
+                                                the payload is then a key to it, not a coded signal,
+                                                and no rate can be measured. The record gets this as
+                                                `nominal_kbps`, no payload and container bytes, and
+                                                the note "rate declared, not measured"
         missing() -> str | None                 classmethod: why it cannot run here and what to
                                                 install; None when it can
         build_id() -> str                       versions of libraries and hashes of weights that
