@@ -32,6 +32,7 @@ MAX_CODEBOOK_SIZE = 1 << 14
 MAX_SAMPLE_RATE_HZ = 1 << 20
 MAX_SAMPLES = 1 << 40
 UNKNOWN_LENGTH = -1
+_CHUNK = 1 << 16
 
 
 class BitstreamError(Exception):
@@ -45,6 +46,10 @@ class BitstreamError(Exception):
         super().__init__(f"byte {offset}: {reason}")
         self.offset = offset
         self.reason = reason
+
+
+class TruncatedError(BitstreamError):
+    """The bytes end before the thing that they began; more of them may mend it."""
 
 
 class Coding(IntEnum):
@@ -182,7 +187,7 @@ def read_header(file: BinaryIO) -> StreamInfo:
     """
     header = file.read(HEADER.size)
     if len(header) < HEADER.size:
-        raise BitstreamError(len(header), "ends inside the 9-byte header")
+        raise TruncatedError(len(header), "ends inside the 9-byte header")
     magic, version, length, kbps = HEADER.unpack(header)
     if magic != MAGIC:
         raise BitstreamError(0, f"starts with {magic!r}, not {MAGIC!r}: not a .nac file")
@@ -192,7 +197,7 @@ def read_header(file: BinaryIO) -> StreamInfo:
         raise BitstreamError(4, f"claims {length} bytes of metadata, at most {MAX_METADATA_BYTES}")
     body = file.read(length)
     if len(body) < length or length < 4:
-        raise BitstreamError(HEADER.size + len(body), "ends inside the metadata")
+        raise TruncatedError(HEADER.size + len(body), "ends inside the metadata")
     content, crc = body[:-4], body[-4:]
     if struct.unpack(">I", crc)[0] != crc32c.crc32c(header + content):
         raise BitstreamError(HEADER.size, "metadata fails its CRC-32C: damaged")
@@ -245,33 +250,65 @@ def write_block(block: Block) -> bytes:
 
 
 def read_blocks(file: BinaryIO, info: StreamInfo, resync: bool = False) -> Iterator[Block]:
-    """Blocks to the end of the file.
+    """Blocks to the end of the file; see `BlockParser`.
 
     Args:
         file: positioned after the header.
+    """
+    parser = BlockParser(info, len(write_header(info)), resync)
+    while chunk := file.read(_CHUNK):
+        parser.feed(chunk)
+        yield from parser.blocks()
+    yield from parser.blocks(end=True)
+
+
+class BlockParser:
+    """Finds blocks in bytes that arrive in pieces; holds one block's bytes at most.
+
+    Args:
+        offset: of the first byte that will be fed, for messages.
         resync: skip damaged bytes and go on at the next intact block, instead of raising. The
             reader notices what is missing by `first_frame`.
-
-    Raises:
-        BitstreamError: a block is damaged or cut off, and `resync` is off.
     """
-    window, base = _Window(file), file.tell() if file.seekable() else 0
-    while window.fill(1):
-        start = base + window.consumed
-        try:
-            block = _parse_block(window, start, info)
-        except BitstreamError:
-            if not resync:
-                raise
-            window.skip_to(BLOCK_SYNC)
-            continue
-        yield block
+
+    def __init__(self, info: StreamInfo, offset: int, resync: bool = False) -> None:
+        self._info, self._offset, self._resync = info, offset, resync
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def blocks(self, end: bool = False) -> Iterator[Block]:
+        """The blocks that are complete by now.
+
+        Args:
+            end: no more bytes will come.
+        Raises:
+            BitstreamError: a block is damaged or, at the end, cut off, and `resync` is off.
+        """
+        while self._buffer:
+            try:
+                block, size = _parse_block(self._buffer, self._offset, self._info)
+            except BitstreamError as error:
+                if isinstance(error, TruncatedError) and not end:
+                    return
+                if not self._resync:
+                    raise
+                size = self._buffer.find(BLOCK_SYNC, 1)
+                self._drop(size if size > 0 else len(self._buffer))
+                continue
+            self._drop(size)
+            yield block
+
+    def _drop(self, count: int) -> None:
+        del self._buffer[:count]
+        self._offset += count
 
 
-def _parse_block(window: _Window, start: int, info: StreamInfo) -> Block:
-    head_size = 1 + 3 * 10 + 4 * info.streams + 10  # longest head
-    head = window.peek(head_size)
-    cursor = _Cursor(head, start)
+def _parse_block(data: bytearray, start: int, info: StreamInfo) -> tuple[Block, int]:
+    """The block at the front of `data` and its size in bytes."""
+    longest_head = 2 + 4 * 10 + 4 * info.streams
+    cursor = _Cursor(bytes(data[:longest_head]), start)
     if cursor.byte() != BLOCK_SYNC:
         raise BitstreamError(start, "no block starts here")
     flags = cursor.byte()
@@ -281,33 +318,42 @@ def _parse_block(window: _Window, start: int, info: StreamInfo) -> Block:
         scales = struct.unpack(f">{info.streams}f", cursor.take(4 * info.streams))
     count = cursor.varint() if flags & _LAST else UNKNOWN_LENGTH
     length = cursor.varint()
-    _check_block(start, flags, first_frame, frames, count, length, info)
+    _check_block(start, flags, first_frame, frames, scales, count, length, info)
     size = cursor.offset - start + length + 4
-    data = window.peek(size)
     if len(data) < size:
-        raise BitstreamError(start + len(data), f"ends inside a block of {size} bytes")
-    if struct.unpack(">I", data[-4:])[0] != crc32c.crc32c(data[1:-4]):
+        raise TruncatedError(start + len(data), f"ends inside a block of {size} bytes")
+    body, crc = bytes(data[1 : size - 4]), data[size - 4 : size]
+    if struct.unpack(">I", crc)[0] != crc32c.crc32c(body):
         raise BitstreamError(start, "block fails its CRC-32C: damaged")
-    window.consume(size)
-    payload = data[-4 - length : -4]
-    return Block(
+    payload = body[len(body) - length :]
+    block = Block(
         first_frame, frames, Coding(flags & _CODING_MASK), payload, scales,
         bool(flags & _LAST), count, start,
     )  # fmt: skip
+    return block, size
 
 
 def _check_block(
-    start: int, flags: int, first: int, frames: int, count: int, length: int, info: StreamInfo
+    start: int,
+    flags: int,
+    first_frame: int,
+    frames: int,
+    scales: tuple[float, ...],
+    count: int,
+    length: int,
+    info: StreamInfo,
 ) -> None:
     symbols = frames * info.symbols_per_frame
     if flags & ~(_CODING_MASK | _HAS_SCALES | _LAST) or flags & _CODING_MASK > max(Coding):
         raise BitstreamError(start, f"unknown block flags {flags:#x}")
-    if symbols > MAX_BLOCK_SYMBOLS or first + frames > MAX_SAMPLES or count > MAX_SAMPLES:
-        raise BitstreamError(start, f"claims {frames} frames from {first} on: beyond the limits")
+    if symbols > MAX_BLOCK_SYMBOLS or first_frame + frames > MAX_SAMPLES or count > MAX_SAMPLES:
+        raise BitstreamError(start, f"claims {frames} frames from {first_frame} on: too many")
     if length > MAX_BLOCK_BYTES:
         raise BitstreamError(start, f"claims {length} bytes, at most {MAX_BLOCK_BYTES}")
     if symbols > length * MAX_SYMBOLS_PER_BYTE:
         raise BitstreamError(start, f"claims {symbols} symbols in {length} bytes")
+    if not all(0 <= scale < 1e6 for scale in scales):  # also refuses NaN
+        raise BitstreamError(start, "a scale is no plausible factor")
 
 
 # --- Bytes --------------------------------------------------------------------------------------
@@ -339,7 +385,7 @@ class _Cursor:
 
     def take(self, count: int) -> bytes:
         if count > self.left:
-            raise BitstreamError(self._base + len(self._data), "ends too early")
+            raise TruncatedError(self._base + len(self._data), "ends too early")
         self._at += count
         return self._data[self._at - count : self._at]
 
@@ -354,39 +400,3 @@ class _Cursor:
             if byte < 0x80:
                 return value
         raise BitstreamError(self.offset, "a number of more than 63 bits")
-
-
-class _Window:
-    """A look-ahead buffer over a file that may not seek; holds one block at most."""
-
-    _CHUNK = 1 << 16
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._buffer = file, bytearray()
-        self.consumed = 0
-
-    def fill(self, count: int) -> bool:
-        while len(self._buffer) < count:
-            chunk = self._file.read(max(self._CHUNK, count - len(self._buffer)))
-            if not chunk:
-                return False
-            self._buffer += chunk
-        return True
-
-    def peek(self, count: int) -> bytes:
-        self.fill(count)
-        return bytes(self._buffer[:count])
-
-    def consume(self, count: int) -> None:
-        del self._buffer[:count]
-        self.consumed += count
-
-    def skip_to(self, value: int) -> None:
-        """Drop the first byte and go on to the next `value`, or to the end."""
-        self.consume(1)
-        while self.fill(1):
-            at = self._buffer.find(value)
-            if at >= 0:
-                self.consume(at)
-                return
-            self.consume(len(self._buffer))

@@ -99,11 +99,20 @@ class NeuralCodec(nn.Module):
         """
         codes, scales = [], []
         for start, stop in self.config.segments(audio.shape[-1]):
-            segment, scale = self._normalised(audio[..., start:stop])
-            codes.append(self.quantizer.encode(self._latents(segment), n_codebooks))
-            scales.append(scale)
-        joined = None if scales[0] is None else torch.cat(scales, 2)[:, 0]  # type: ignore[arg-type]
-        return torch.cat(codes, 2), joined
+            segment, scale = self.encode_segment(audio[..., start:stop], n_codebooks)
+            codes.append(segment)
+            if scale is not None:
+                scales.append(scale)
+        return torch.cat(codes, 2), torch.stack(scales, 1) if scales else None
+
+    @torch.inference_mode()
+    def encode_segment(
+        self, audio: Tensor, n_codebooks: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Codes of one segment and its level `[batch]`, None without normalisation."""
+        audio, scale = self._normalised(audio)
+        codes = self.quantizer.encode(self._latents(audio), n_codebooks)
+        return codes, None if scale is None else scale[:, 0, 0]
 
     @torch.inference_mode()
     def decode(
@@ -130,11 +139,16 @@ class NeuralCodec(nn.Module):
         segments, first = [], 0
         for index, (start, stop) in enumerate(config.segments(length)):
             frames = -(-(stop - start) // config.hop_length)
-            latents = self.quantizer.decode(codes[:, :, first : first + frames])
-            segment = self._audio(latents)
-            segments.append(segment if scales is None else segment * scales[:, None, index, None])
+            scale = None if scales is None else scales[:, index]
+            segments.append(self.decode_segment(codes[:, :, first : first + frames], scale))
             first += frames
         return cross_fade(segments, config.segment_stride or 0)[..., :length]
+
+    @torch.inference_mode()
+    def decode_segment(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Audio of one segment, whole frames, at the level `[batch]` that it had."""
+        audio = self._audio(self.quantizer.decode(codes))
+        return audio if scale is None else audio * scale[:, None, None]
 
     @torch.inference_mode()
     def encode_step(

@@ -1,0 +1,177 @@
+"""Waveform to `.nac` bytes and back: the model, the entropy coder and the container, joined."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from reference_codec.backend import Backend, Samples, TorchBackend
+from reference_codec.bitstream import UNKNOWN_LENGTH, Coding, StreamInfo, read_header
+from reference_codec.config import CodecConfig
+from reference_codec.entropy import Ints
+from reference_codec.errors import UserError
+from reference_codec.neural_prior import NeuralPrior
+from reference_codec.stream_decoder import StreamDecoder
+from reference_codec.stream_encoder import StreamEncoder
+
+FILE_BLOCK_S = 10.0  # blocks of files: long enough that their heads cost under 1 %
+LIVE_BLOCK_S = 1.0
+_PIECE_S = 4.0
+_READ_BYTES = 1 << 16
+
+
+class Codec:
+    """A codec ready for use.
+
+    Args:
+        backend: what runs the model; `TorchBackend(model)` for a `NeuralCodec`.
+        prior: the integer neural prior that was trained on this model's codes.
+        counts: histogram of each codebook over training data, where the adaptive coding starts.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        prior: NeuralPrior | None = None,
+        counts: tuple[Ints, ...] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._prior, self._counts = prior, counts
+
+    @property
+    def config(self) -> CodecConfig:
+        return self._backend.config
+
+    @property
+    def weights_sha256(self) -> str:
+        return self._backend.weights_sha256
+
+    @property
+    def codings(self) -> tuple[Coding, ...]:
+        """What this codec can write, the densest last."""
+        every = (Coding.PACKED, Coding.ADAPTIVE, Coding.NEURAL)
+        return every if self._prior is not None else every[:2]
+
+    def encode(
+        self,
+        audio: Samples,
+        sample_rate_hz: int,
+        kbps: float | None = None,
+        coding: Coding | None = None,
+    ) -> bytes:
+        """A whole clip to the bytes of a `.nac` file.
+
+        Args:
+            audio: `[channels, time]` or `[time]`, full scale ±1, any rate and channel count.
+            kbps: of one coded signal; the most codebooks that fit. None: all of them.
+            coding: None takes the densest that this codec has.
+        Raises:
+            UserError: the rate is below the lowest, or the coding is not to be had.
+            ValueError: samples that are not finite.
+        """
+        audio = np.atleast_2d(np.asarray(audio, np.float32))
+        encoder = self.stream_encoder(
+            sample_rate_hz, audio.shape[0], kbps, coding, audio.shape[1], FILE_BLOCK_S
+        )
+        step = max(1, round(_PIECE_S * sample_rate_hz))
+        pieces = [
+            encoder.push(audio[:, at : at + step]) for at in range(0, max(1, audio.shape[1]), step)
+        ]
+        return b"".join([*pieces, encoder.finish()])
+
+    def decode(self, data: bytes, resync: bool = False) -> tuple[Samples, int]:
+        """The bytes of a file to audio `[channels, time]` and its rate in Hz, as they went in.
+
+        Raises:
+            BitstreamError: not a `.nac` file, damaged, or of another model.
+        """
+        info = read_header(io.BytesIO(data))
+        pieces = list(self.decode_pieces(_chunks(io.BytesIO(data)), resync))
+        return np.concatenate(pieces, axis=1), info.sample_rate_hz
+
+    def decode_pieces(self, data: Iterable[bytes], resync: bool = False) -> Iterator[Samples]:
+        """Bytes in pieces to audio in pieces; memory does not grow with the length."""
+        decoder = self.stream_decoder(resync)
+        for chunk in data:
+            yield from _audible(decoder, decoder.push(chunk))
+        yield decoder.finish()
+
+    def stream_encoder(
+        self,
+        sample_rate_hz: int,
+        channels: int = 1,
+        kbps: float | None = None,
+        coding: Coding | None = None,
+        sample_count: int = UNKNOWN_LENGTH,
+        block_s: float = LIVE_BLOCK_S,
+    ) -> StreamEncoder:
+        """An encoder for samples that arrive in pieces.
+
+        Args:
+            sample_count: of the whole, where it is known.
+            block_s: longest block; what the entropy coder adds to the model's delay of one hop.
+        """
+        coding = self.codings[-1] if coding is None else coding
+        if coding not in self.codings:
+            raise UserError(
+                f"model '{self.config.name}' has no {coding.name.lower()} coding. "
+                f"Use one of: {', '.join(known.name.lower() for known in self.codings)}."
+            )
+        return StreamEncoder(
+            self._backend, sample_rate_hz, channels, self.config.codebooks_at(kbps), coding,
+            self._prior, self._counts, sample_count, block_s,
+        )  # fmt: skip
+
+    def stream_decoder(self, resync: bool = False) -> StreamDecoder:
+        """A decoder for bytes that arrive in pieces; see `StreamDecoder` for `resync`."""
+        return StreamDecoder(self._backend, self._prior, self._counts, resync)
+
+    def codes(self, data: bytes) -> tuple[StreamInfo, Ints]:
+        """The codes in a file, `[streams, codebooks, frames]`, without decoding audio."""
+        decoder = self.stream_decoder()
+        return decoder.codes(data)
+
+
+def load(name: str | Path, backend: str = "torch") -> Codec:
+    """A codec by preset name, shipped checkpoint, or path of a checkpoint.
+
+    A preset without shipped weights gets random ones: it proves the machinery, not quality.
+
+    Raises:
+        UserError: unknown name, or a file that is no checkpoint.
+    """
+    from reference_codec import checkpoint, presets
+
+    if backend != "torch":
+        raise UserError(f"unknown backend '{backend}'. Use 'torch'.")
+    path = Path(name)
+    if path.suffix == ".safetensors" or path.is_file():
+        prior = path.with_suffix(".prior.safetensors")
+        model = TorchBackend(checkpoint.load(path))
+        return Codec(model, load_prior(prior) if prior.is_file() else None)
+    return Codec(TorchBackend(presets.build(str(name))))
+
+
+def load_prior(path: Path) -> NeuralPrior:
+    """The integer tables that `prior_training` exported; needs no torch."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return NeuralPrior(load_file(path))
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: not a readable neural prior ({error}).") from error
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_READ_BYTES):
+        yield chunk
+
+
+def _audible(decoder: StreamDecoder, samples: Samples) -> Iterator[Samples]:
+    if decoder.info is not None:
+        yield samples
