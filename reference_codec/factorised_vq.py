@@ -75,7 +75,7 @@ class FactorisedVQ(Quantizer):
 
     def decode(self, codes: Tensor) -> Tensor:
         levels = zip(self.codebooks, codes.unbind(1), strict=False)
-        return sum(codebook.widen(codebook.look_up(level)) for codebook, level in levels)  # type: ignore[return-value]
+        return sum(codebook.widen(codebook.look_up(level)) for codebook, level in levels)
 
     def forward(self, latents: Tensor, n_codebooks: int | Tensor | None = None) -> Quantized:
         per_clip = codebooks_per_clip(n_codebooks, latents, len(self.codebooks))
