@@ -123,6 +123,26 @@ def fit_length(samples: Samples, length: int) -> Samples:
     return np.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(0, missing)])
 
 
+def loudness_lufs(clip: Clip) -> float:
+    """Integrated loudness; -inf where every block is gated as silence.
+
+    Raises:
+        UserError: shorter than one block of 400 ms, or more than five channels.
+    Source: ITU-R BS.1770-4, through pyloudnorm with the filters of its class "DeMan", which meet
+    the standard's calibration point (-3.01 for a full-scale sine at 997 Hz) to 0.05 dB at any
+    rate; its default is 0.18 dB off at 8 kHz.
+    """
+    import pyloudnorm
+
+    if clip.duration_s < 0.4:
+        raise UserError(f"{clip.id}: {clip.duration_s:.2f} s is too short to have a loudness.")
+    if clip.channels > 5:
+        raise UserError(f"{clip.id}: loudness is defined for 1 to 5 channels, not {clip.channels}.")
+    meter = pyloudnorm.Meter(clip.sample_rate_hz, filter_class="DeMan")
+    with np.errstate(divide="ignore"):
+        return float(meter.integrated_loudness(clip.samples.T.astype(np.float64)))
+
+
 def sha256(clip: Clip) -> str:
     """Content hash of samples, shape and rate; what caches and records name a clip by."""
     header = f"{clip.channels}x{clip.length}@{clip.sample_rate_hz}:".encode()

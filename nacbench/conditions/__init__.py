@@ -21,7 +21,11 @@ CONDITIONS = Registry(
     "condition",
     "nacbench.conditions",
     {
+        "bandwidth": "nacbench.conditions.band:Bandwidth",
+        "clipping": "nacbench.conditions.clipping:Clipping",
+        "level": "nacbench.conditions.level:Level",
         "noise": "nacbench.conditions.noise:Noise",
+        "reverb": "nacbench.conditions.reverb:Reverb",
     },
 )
 
