@@ -20,6 +20,7 @@ from nacbench.commands.data import data
 from nacbench.commands.listing import list_
 from nacbench.commands.report import report
 from nacbench.commands.run import run
+from nacbench.commands.score import score
 from nacbench.commands.selftest import selftest
 from nacbench.commands.validate import validate
 from nacbench.errors import UserError
@@ -54,7 +55,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, list_, report, data, cache, selftest):
+for command in (run, validate, list_, report, score, data, cache, selftest):
     cli.add_command(command)
 
 

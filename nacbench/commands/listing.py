@@ -87,6 +87,26 @@ def suites_() -> None:
 
 
 @list_.command()
+def data() -> None:
+    """Recordings that can be fetched: what is here, and how large the rest is."""
+    from nacbench import data as recordings
+
+    rows = []
+    for name in recordings.collections():
+        entries = recordings.collection(name)
+        here = sum(recordings.find(entry) is not None for entry in entries)
+        size_mb = sum(entry.source_bytes for entry in entries) / 1e6
+        sets = ", ".join(sorted({entry.set for entry in entries if entry.set})) or "–"
+        licences = ", ".join(sorted({entry.tags.get("licence", "?") for entry in entries}))
+        fetch = f"[yellow]missing: nacbench data fetch {name}[/]"
+        state = HERE if here == len(entries) else fetch
+        row = (name, sets, f"{here} of {len(entries)}", f"{size_mb:.0f} MB", _escape(licences))
+        rows.append((*row, state))
+    columns = ("data", "sets", "files", "download", "licences", "state")
+    print_table(columns, rows, right=("files", "download"))
+
+
+@list_.command()
 def sources() -> None:
     """Kinds of sources that a suite may name, with their options."""
     from nacbench.sources import SOURCES

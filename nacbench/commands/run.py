@@ -34,7 +34,7 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.option("--limit", type=AT_LEAST_1, metavar="N", help="At most N clips.")
 @click.option("--workers", type=AT_LEAST_1, metavar="N", help="Worker processes. [default: cores]")
 @click.option(
-    "--out", type=DIRECTORY, metavar="DIR", help="The run's directory. [default: results/SUITE/RUN]"
+    "--out", type=DIRECTORY, metavar="DIR", help="Where runs are written. [default: results]"
 )
 @click.option("--fresh", is_flag=True, help="Begin a new run; use nothing that is stored.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before.")

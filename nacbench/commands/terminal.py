@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -62,13 +62,17 @@ def plural(count: int, noun: str) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()
 ) -> None:
     """A table of strings with markup; columns named in `right` hold numbers."""
+    screen = console()
+    if not screen.is_terminal:
+        _print_plain(columns, rows, right)
+        return
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         table.add_column(
             column,
@@ -78,7 +82,22 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    screen.print(table)
+
+
+def _print_plain(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str]
+) -> None:
+    from rich.text import Text
+
+    lines = [list(columns), *([Text.from_markup(cell).plain for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
 
 
 @contextlib.contextmanager

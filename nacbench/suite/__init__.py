@@ -72,15 +72,20 @@ class Suite:
         return choose(refs, limit, self.seed)
 
     def describe(self) -> dict[str, Any]:
-        """All that decides the results, as JSON: independent of what is installed here."""
+        """All that decides results and how they are shown, as JSON; not what is installed here."""
         points = [*self.points, *(point for point, _ in self.skipped)]
         metrics = [*self.metrics, *(name for name, _ in self.skipped_metrics)]
         return {
             "name": self.name,
             "version": self.version,
+            "title": self.title,
+            "synthetic": self.synthetic,
             "seed": self.seed,
             **self.specs,
-            "points": sorted(point.key for point in points),
+            "points": {
+                point.key: [point.series, point.setting]
+                for point in sorted(points, key=lambda point: point.key)
+            },
             "metrics": sorted(metrics),
         }
 

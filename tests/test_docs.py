@@ -1,0 +1,60 @@
+"""What can be used is documented: commands, options, codecs, metrics, keys of a suite."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from nacbench.cli import cli
+from nacbench.suite.schema import Limits, SuiteFile, TimingSettings
+
+DOCS = Path(__file__).parents[1] / "docs"
+COMMANDS = (DOCS / "commands.md").read_text(encoding="utf-8")
+SUITES = (DOCS / "suites.md").read_text(encoding="utf-8")
+
+
+def section(text: str, title: str) -> str:
+    """From a heading to the next of the same or a higher level."""
+    level = title.split()[0]
+    found = re.search(rf"^{re.escape(title)}$(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.M | re.S)
+    assert found, f"no section '{title}'"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", list(cli.commands))
+def test_every_command_is_documented_with_every_option(name: str) -> None:
+    text = section(COMMANDS, f"## nacbench {name}")
+    command = cli.commands[name]
+    subcommands = command.commands if isinstance(command, click.Group) else {"": command}
+    for subname, sub in subcommands.items():
+        assert f"`nacbench {name} {subname}".strip() in text
+        for option in sub.params:
+            if isinstance(option, click.Option):
+                for spelling in (*option.opts, *option.secondary_opts):
+                    assert f"`{spelling}" in text, f"{name} {subname} {spelling}"
+
+
+@pytest.mark.parametrize(
+    ("title", "model"),
+    [("## Keys", SuiteFile), ("### timing", TimingSettings), ("### limits", Limits)],
+)
+def test_the_tables_of_suite_keys_name_each_key_with_its_default(
+    title: str, model: type[BaseModel]
+) -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*?) ?\|$", section(SUITES, title), re.M)
+    documented = dict(rows[: len(model.model_fields) + (model is SuiteFile)])
+    documented.pop("extends", None)
+    assert list(documented) == list(model.model_fields)
+    for name, spec in model.model_fields.items():
+        if spec.is_required():
+            assert documented[name] == "needed"
+        elif isinstance(spec.default, (bool, int, float)):
+            assert documented[name] == f"`{str(spec.default).lower()}`"
+
+
+def test_the_documented_limits_of_a_suite_file_are_the_codes() -> None:
+    from nacbench.suite.document import MAX_BYTES
+
+    assert f"at most {MAX_BYTES // 1024} KiB" in SUITES
