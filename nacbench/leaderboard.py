@@ -99,6 +99,10 @@ class Row:
     untrained: bool = False
 
     @property
+    def name(self) -> str:
+        return f"{self.series} {self.setting}".strip()
+
+    @property
     def band(self) -> int | None:
         """Index of its rate band; None without a rate."""
         if self.payload_kbps is None:
@@ -178,7 +182,7 @@ def leaderboard(table: ResultTable) -> Board:
             row = _row(point, metrics, timings.get((suite, key)), tokens.get((suite, key)))
             rows.append(replace(row, untrained=row.series in untrained))
             if len(point) < len(clips):
-                subject = f"{suite}, {condition}: {row.series} {row.setting}"
+                subject = f"{suite}, {condition}: {rows[-1].name}"
                 incomplete.append(Remark(subject, f"{len(point)} of {len(clips)} clips were run"))
         rows = _with_intervals(rows, list(points.values()), clips, metrics)
         sections.append(
@@ -195,9 +199,7 @@ def leaderboard(table: ResultTable) -> Board:
     board = Board(
         sections=tuple(sections),
         metrics=metrics,
-        failed=_counted(
-            (f"{r.series} {r.setting}", r.failure) for r in records if r.failure is not None
-        ),
+        failed=_counted((_name(r), r.failure) for r in records if r.failure is not None),
         skipped=_counted(
             pair for manifest in table.manifests.values() for pair in _skipped(manifest)
         ),
@@ -208,9 +210,7 @@ def leaderboard(table: ResultTable) -> Board:
             for name, score in r.scores.items()
             if score.reason is not None
         ),
-        untimed=_counted(
-            (f"{t.series} {t.setting}", t.failure) for t in table.timings if t.failure is not None
-        ),
+        untimed=_counted((_name(t), t.failure) for t in table.timings if t.failure is not None),
         incomplete=tuple(incomplete),
         machines=tuple(dict.fromkeys(_machine(t.machine, table.manifests) for t in table.timings)),
         runs=tuple(dict.fromkeys(r.run for r in records)),
@@ -227,6 +227,10 @@ def band_name(index: int | None) -> str:
     if index == len(BAND_EDGES_KBPS):
         return f"> {BAND_EDGES_KBPS[-1]} kbps"
     return f"{BAND_EDGES_KBPS[index - 1]}–{BAND_EDGES_KBPS[index]} kbps"
+
+
+def _name(entry: Record | Timing) -> str:
+    return f"{entry.series} {entry.setting}".strip()
 
 
 def _skipped(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

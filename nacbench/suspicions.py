@@ -39,7 +39,7 @@ def suspicions(table: ResultTable, board: Board) -> tuple[Remark, ...]:
         }
         place = f"{section.condition}: " if len(board.sections) > 1 else ""
         for row in section.rows:
-            name = f"{place}{row.series} {row.setting}"
+            name = f"{place}{row.name}"
             aligned = [r.alignment for r in records[row.point_key] if r.alignment is not None]
             sentences = [
                 *_mislabelled(row),
@@ -148,7 +148,7 @@ def _changing_output(records: Iterable[Record]) -> Iterator[Remark]:
         if "reference" in r.hashes and "decoded" in r.hashes:
             key = (r.hashes["reference"], r.point_key, r.versions.get("codec", ""))
             seen.setdefault(key, set()).add((r.hashes.get("payload", ""), r.hashes["decoded"]))
-            names[key] = f"{r.series} {r.setting}"
+            names[key] = f"{r.series} {r.setting}".strip()
     changing = [names[key] for key, outputs in seen.items() if len(outputs) > 1]
     for name in dict.fromkeys(changing):
         yield Remark(
