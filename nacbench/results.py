@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+# Schema that a line was written in -> what turns its fields into those of the next schema.
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 _KINDS: dict[str, type] = {"record": Record, "timing": Timing, "tokens": TokenUse}
 
 
@@ -43,12 +45,22 @@ def to_json(entry: Record | Timing | TokenUse) -> str:
 
 
 def from_json(line: str) -> Record | Timing | TokenUse:
-    """Raises:
-    ValueError: the line is damaged or from a newer schema.
+    """An entry from a line of this schema or any before it.
+
+    Raises:
+        ValueError: the line is damaged.
+        NewerSchemaError: it was written by a newer nacbench.
     """
     fields = json.loads(line)
-    if fields.pop("schema", 0) > SCHEMA_VERSION:
-        raise ValueError("written by a newer nacbench; upgrade to read it")
+    if not isinstance(fields, dict):
+        raise ValueError("not a JSON object")
+    schema = fields.pop("schema", None)
+    if not isinstance(schema, int):
+        raise ValueError("it names no schema")
+    if schema > SCHEMA_VERSION:
+        raise NewerSchemaError(f"schema {schema}, this nacbench reads up to {SCHEMA_VERSION}")
+    for older in range(schema, SCHEMA_VERSION):
+        fields = UPGRADES[older](fields)
     cls = _KINDS[fields.pop("kind")]
     if cls is Record:
         fields["scores"] = {name: _score_from_json(v) for name, v in fields["scores"].items()}
@@ -61,6 +73,10 @@ def from_json(line: str) -> Record | Timing | TokenUse:
         return cls(**fields)  # type: ignore[no-any-return]
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+class NewerSchemaError(ValueError):
+    """The line is sound, but newer than this nacbench."""
 
 
 def _score_to_json(score: Score) -> float | str | None:
@@ -110,7 +126,8 @@ class ResultTable:
     """All records of one or several runs, with their manifests.
 
     Attributes:
-        records, timings, token_uses: entries, the latest per key, in order of first writing.
+        records, timings, token_uses: entries, the latest per key, in the order of the suite's
+            clips, conditions and points: workers finish in another order every time.
         manifests: run name -> manifest (versions, machine, seeds, suite hash, skipped codecs).
     """
 
@@ -140,21 +157,26 @@ class ResultTable:
                     continue
                 try:
                     entry = from_json(line)
-                except (ValueError, KeyError) as error:
+                except NewerSchemaError as error:
+                    raise UserError(
+                        f"{path}:{number}: written by a newer nacbench ({error}). "
+                        "Upgrade: pip install --upgrade nacbench"
+                    ) from error
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
                     if number == len(lines):
                         continue  # half a line, left by a kill; its work is in the cache
                     raise UserError(
-                        f"{path}:{number}: damaged record ({error}). Remove the line and run again."
+                        f"{path}:{number}: damaged record ({type(error).__name__}: {error}). "
+                        "Remove the line and run again: finished work is in the cache."
                     ) from error
                 entries[_entry_key(entry)] = entry
-            manifest = path.parent / "manifest.json"
-            if manifest.exists():
-                content = json.loads(manifest.read_text(encoding="utf-8"))
+            if content := _read_manifest(path.parent / "manifest.json"):
                 manifests[content.get("run", path.parent.name)] = content
+        ordered = sorted(entries.values(), key=_Order(manifests))
         return cls(
-            records=[e for e in entries.values() if isinstance(e, Record)],
-            timings=[e for e in entries.values() if isinstance(e, Timing)],
-            token_uses=[e for e in entries.values() if isinstance(e, TokenUse)],
+            records=[e for e in ordered if isinstance(e, Record)],
+            timings=[e for e in ordered if isinstance(e, Timing)],
+            token_uses=[e for e in ordered if isinstance(e, TokenUse)],
             manifests=manifests,
         )
 
@@ -172,6 +194,57 @@ class ResultTable:
         import pandas as pd
 
         return pd.DataFrame(list(_long_rows(self.records)))
+
+    def to_parquet(self, path: Path | str) -> None:
+        """`to_pandas()` as a Parquet file.
+
+        Raises:
+            UserError: pyarrow is not installed.
+        """
+        try:
+            self.to_pandas().to_parquet(path, index=False)
+        except ImportError as error:
+            raise UserError(
+                f"{path}: writing Parquet needs pyarrow. pip install 'nacbench[parquet]'"
+            ) from error
+
+
+def _read_manifest(path: Path) -> dict[str, Any] | None:
+    """Raises:
+    UserError: the manifest is not JSON.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: damaged ({error}). Remove it and run again: records keep."
+        ) from error
+    return content if isinstance(content, dict) else None
+
+
+class _Order:
+    """Sort key of entries: runs as given, then each run's own order of clips and points."""
+
+    def __init__(self, manifests: Mapping[str, Mapping[str, Any]]) -> None:
+        self._runs = {run: place for place, run in enumerate(manifests)}
+        self._places = {
+            run: {
+                kind: {name: place for place, name in enumerate(names)}
+                for kind, names in manifest.get("order", {}).items()
+            }
+            for run, manifest in manifests.items()
+        }
+
+    def __call__(self, entry: Record | Timing | TokenUse) -> tuple[int, ...]:
+        places = self._places.get(entry.run, {})
+        steps = [("points", entry.point_key)]
+        if isinstance(entry, Record):
+            steps = [("clips", entry.clip), ("conditions", entry.condition), *steps]
+        unknown = 1 << 30  # last; the sort is stable, so these stay in the order of writing
+        within = [places.get(kind, {}).get(name, unknown) for kind, name in steps]
+        return self._runs.get(entry.run, unknown), *within
 
 
 def _entry_key(entry: Record | Timing | TokenUse) -> tuple[Any, ...]:

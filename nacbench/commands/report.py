@@ -55,20 +55,9 @@ def show_and_write(table: ResultTable, directory: Path, parquet: bool) -> Board:
     screen = console()
     board, files = build.write(table, directory)
     if parquet:
-        files.append(_write_parquet(table, directory / "records.parquet"))
+        files.append(directory / "records.parquet")
+        table.to_parquet(files[-1])
     tables.show(board, screen)
     names = ", ".join(file.name for file in files)
     screen.print(f"\nWritten to [bold]{directory}[/]: {names}", soft_wrap=True)
     return board
-
-
-def _write_parquet(table: ResultTable, path: Path) -> Path:
-    from nacbench.errors import UserError
-
-    try:
-        table.to_pandas().to_parquet(path, index=False)
-    except ImportError as error:
-        raise UserError(
-            "--parquet: needs pyarrow. Install it with: pip install 'nacbench[parquet]'"
-        ) from error
-    return path
