@@ -78,13 +78,7 @@ def encode(codec: Codec, clip: Clip) -> tuple[Bitstream, ...]:
         raise ValueError("the clip is empty")
     if not np.isfinite(clip.samples).all():
         raise ValueError("the clip holds values that are not finite (NaN or infinity)")
-    converted = audio.at_rate(clip, coded_rate_hz(codec, clip.sample_rate_hz))
-    if converted.length == 0:
-        raise ValueError(
-            f"the clip is too short: {clip.length} samples at {clip.sample_rate_hz} Hz "
-            f"are none at {converted.sample_rate_hz} Hz"
-        )
-    streams = tuple(codec.encode(part) for part in _parts(codec, converted))
+    streams = tuple(codec.encode(part) for part in parts(codec, clip))
     for stream in streams:
         if not isinstance(stream, Bitstream):
             raise ValueError(f"encode returned {type(stream).__name__}, not a Bitstream")
@@ -134,7 +128,22 @@ def coded_rate_hz(codec: Codec, sample_rate_hz: int) -> int:
     return min((rate for rate in taken if rate > sample_rate_hz), default=max(taken))
 
 
-def _parts(codec: Codec, clip: Clip) -> list[Clip]:
+def parts(codec: Codec, clip: Clip) -> list[Clip]:
+    """A clip as `codec` gets it: at a rate and in channel groups that it takes.
+
+    Raises:
+        ValueError: nothing is left at that rate, or the channels do not fit.
+    """
+    converted = audio.at_rate(clip, coded_rate_hz(codec, clip.sample_rate_hz))
+    if converted.length == 0:
+        raise ValueError(
+            f"the clip is too short: {clip.length} samples at {clip.sample_rate_hz} Hz "
+            f"are none at {converted.sample_rate_hz} Hz"
+        )
+    return _channel_groups(codec, converted)
+
+
+def _channel_groups(codec: Codec, clip: Clip) -> list[Clip]:
     taken: tuple[int, ...] = getattr(codec, "channels", ())
     if not taken or clip.channels in taken:
         return [clip]

@@ -44,8 +44,11 @@ def latest_run(path: Path) -> Path:
     return runs[-1].parent if runs else path
 
 
-def show_and_write(table: ResultTable, directory: Path, parquet: bool) -> Board:
+def show_and_write(table: ResultTable, directory: Path, parquet: bool, again: bool = True) -> Board:
     """Write tables and curves, print the leaderboard, and say where everything lies.
+
+    Args:
+        again: write even what was written from the same records before.
 
     Raises:
         UserError: there are no records, or Parquet is asked for and pyarrow is not installed.
@@ -53,7 +56,7 @@ def show_and_write(table: ResultTable, directory: Path, parquet: bool) -> Board:
     from nacbench.report import build, tables
 
     screen = console()
-    board, files = build.write(table, directory)
+    board, files = (build.write if again else build.refresh)(table, directory)
     if parquet:
         files.append(directory / "records.parquet")
         table.to_parquet(files[-1])

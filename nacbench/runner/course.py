@@ -7,16 +7,19 @@ from typing import Any
 
 from nacbench.core import Record, Score
 from nacbench.executors import Call, Failure
+from nacbench.runner.pace import Pace, duration_s
 from nacbench.runner.planning import Plan
 from nacbench.runner.work import Hearing, Task, Verdict
 
 
-def code_and_score(plan: Plan, task: Task) -> Generator[Call, Any, Record]:
+def code_and_score(plan: Plan, task: Task, pace: Pace) -> Generator[Call, Any, Record]:
     """One record: bytes from the cache or the encoder, then the judge's verdict on them.
 
     A metric that takes its process down is given up for this record only: the judge is asked
     again without it.
     """
+    if reason := plan.unbuildable.get(task.point.key):
+        return _failed(plan, task, reason, {})
     answer = yield Call("judge", Hearing(task))
     streams = None
     excluded: dict[str, str] = {}
@@ -24,15 +27,17 @@ def code_and_score(plan: Plan, task: Task) -> Generator[Call, Any, Record]:
         if isinstance(answer, Failure):
             metric = answer.stage.removeprefix("score ")
             if metric == answer.stage:
-                return failed(plan, task, str(answer), answer.facts)
+                return _failed(plan, task, str(answer), answer.facts)
             excluded[metric] = str(answer)
         elif answer.value is not None:
+            pace.learn(task, answer.seconds, answer.value.facts["duration_s"])
             return _record(plan, task, answer.value)
         elif streams is None:
             encoded = yield Call("encoder", task)
             if isinstance(encoded, Failure):
-                return failed(plan, task, str(encoded), encoded.facts)
+                return _failed(plan, task, str(encoded), encoded.facts)
             streams = encoded.value
+            pace.learn(task, encoded.seconds, duration_s(task.ref))
         answer = yield Call("judge", Hearing(task, streams, excluded))
 
 
@@ -55,7 +60,7 @@ def _record(plan: Plan, task: Task, verdict: Verdict) -> Record:
     )
 
 
-def failed(plan: Plan, task: Task, reason: str, facts: Mapping[str, Any]) -> Record:
+def _failed(plan: Plan, task: Task, reason: str, facts: Mapping[str, Any]) -> Record:
     return Record(
         **_shared(plan, task, facts),
         scores={name: Score(reason=reason) for name in plan.metrics},

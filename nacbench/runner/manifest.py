@@ -26,8 +26,12 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+# What a session adds to the description of its run.
+SESSION = ("begun", "ended", "command", "workers", "nacbench", "git", "libraries", "machine")
+
+
 def describe(plan: Plan) -> dict[str, Any]:
-    """The manifest at the start of a session; `ended` is filled in when it is over."""
+    """What is the same for every session of a run, as far as the same things are installed."""
     suite = plan.suite
     return {
         "schema": SCHEMA_VERSION,
@@ -56,21 +60,52 @@ def describe(plan: Plan) -> dict[str, Any]:
             {p.series for p in suite.points if plan.surveyed.get(p.key, {}).get("untrained")}
         ),
         "resampler": audio.RESAMPLER,
+    }
+
+
+def begin(plan: Plan) -> dict[str, Any]:
+    """Write the manifest of a session that begins; `sessions` holds the earlier ones."""
+    content = {
+        **describe(plan),
         "nacbench": nacbench.__version__,
         "git": git_state(),
         "libraries": libraries(),
         "machine": machine(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "begun": now(),
+        "workers": plan.workers,
+        "begun": _now(),
         "ended": None,
+        "sessions": _earlier_sessions(plan),
     }
+    _write(plan.directory, content)
+    return content
 
 
-def now() -> str:
+def end(plan: Plan, content: dict[str, Any]) -> None:
+    _write(plan.directory, {**content, "ended": _now()})
+
+
+def update(plan: Plan) -> None:
+    """Nothing was done; but titles or what is skipped may have changed."""
+    written = dict(plan.earlier.manifests.get(plan.run, {})) if plan.earlier else {}
+    current = {**written, **json.loads(json.dumps(describe(plan)))}
+    if current != written:
+        _write(plan.directory, current)
+
+
+def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def write(directory: Path, manifest: dict[str, Any]) -> None:
+def _earlier_sessions(plan: Plan) -> list[dict[str, Any]]:
+    if plan.earlier is None:
+        return []
+    earlier = plan.earlier.manifests.get(plan.run, {})
+    own = {key: earlier[key] for key in SESSION if key in earlier}
+    return [*earlier.get("sessions", ()), own] if own else []
+
+
+def _write(directory: Path, manifest: dict[str, Any]) -> None:
     aside = directory / ".manifest.json"
     aside.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     aside.replace(directory / "manifest.json")

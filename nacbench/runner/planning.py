@@ -13,7 +13,7 @@ from nacbench.cache import Cache
 from nacbench.core import ClipRef, OperatingPoint, Record
 from nacbench.identity import digest, source_of
 from nacbench.results import ResultTable
-from nacbench.runner.work import Task
+from nacbench.runner.work import BENCH_VERSIONS, Task
 from nacbench.suite import Suite
 
 
@@ -32,7 +32,9 @@ class Plan:
         done: records that count already.         total: done and to do.
         earlier: what earlier sessions of the run have left; None for a new run.
         workers: clips worked on at the same time; 0: all in this process.
-        timing: whether speed is measured afterwards.
+        machine: fingerprint of this machine.
+        untimed: points whose speed is still to be measured here.
+        untallied: points whose tokens are still to be counted.
         estimate_s: wall time of the tasks, from the pace of earlier runs; None without any.
     """
 
@@ -50,12 +52,28 @@ class Plan:
     earlier: ResultTable | None
     cache: Cache
     workers: int
-    timing: bool
+    machine: str
+    untimed: Sequence[OperatingPoint] = ()
+    untallied: Sequence[OperatingPoint] = ()
     estimate_s: float | None = None
 
     @property
     def total(self) -> int:
         return self.done + len(self.tasks)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do at all."""
+        return not (self.tasks or self.untimed or self.untallied) and self.earlier is not None
+
+    def all_tasks(self, point: OperatingPoint) -> list[Task]:
+        """Every clip under every condition through one point, done or not."""
+        codec = self.versions(point)["codec"]
+        return [
+            Task(ref, condition.name, condition.spec, self.suite.seed, point, codec)
+            for ref in self.clips
+            for condition in self.suite.conditions
+        ]
 
     @property
     def conditions(self) -> list[str]:
@@ -65,7 +83,7 @@ class Plan:
         """`Record.versions` of a record made now."""
         codec = self.surveyed.get(point.key, {}).get("version", "")
         metrics = {name: str(about["version"]) for name, about in self.metrics.items()}
-        return {"codec": codec, **metrics}
+        return {"codec": codec, "bench": " ".join(BENCH_VERSIONS), **metrics}
 
 
 def locate(suite: Suite, identity: str, results: Path, fresh: bool) -> tuple[Path, bool]:
@@ -101,31 +119,24 @@ def identify(suite: Suite, clips: Sequence[ClipRef]) -> tuple[str, dict[str, str
     return digest("run", suite.sha256, sources), sources
 
 
-def remaining(
-    suite: Suite,
-    clips: Sequence[ClipRef],
-    sources: Mapping[str, str],
-    versions: Mapping[str, Mapping[str, str]],
-    table: ResultTable | None,
-    retry_failed: bool,
-) -> tuple[list[Task], int]:
-    """Tasks in the suite's order without those that a record of today's versions covers."""
-    finished = {record.key: record for record in table.records} if table else {}
+def remaining(plan: Plan, retry_failed: bool) -> tuple[list[Task], int]:
+    """Tasks without those that a record of today's versions covers; the number of the others.
+
+    Clip by clip, as the suite lists them, so that what is prepared for a clip is used again.
+    """
+    records = plan.earlier.records if plan.earlier else ()
+    finished = {record.key: record for record in records}
+    place = {ref.id: number for number, ref in enumerate(plan.clips)}
     tasks, done = [], 0
-    for ref in clips:
-        for condition in suite.conditions:
-            for point in suite.points:
-                record = finished.get((ref.id, condition.name, point.key))
-                wanted = versions[point.key]
-                if record and _counts(record, wanted, sources[ref.id], retry_failed):
-                    done += 1
-                else:
-                    tasks.append(
-                        Task(
-                            ref, condition.name, condition.spec, suite.seed, point, wanted["codec"]
-                        )
-                    )
-    return tasks, done
+    for point in plan.suite.points:
+        wanted = plan.versions(point)
+        for task in plan.all_tasks(point):
+            record = finished.get((task.ref.id, task.condition, point.key))
+            if record and _counts(record, wanted, plan.sources[task.ref.id], retry_failed):
+                done += 1
+            else:
+                tasks.append(task)
+    return sorted(tasks, key=lambda task: place[task.ref.id]), done
 
 
 def _counts(record: Record, versions: Mapping[str, str], source: str, retry_failed: bool) -> bool:

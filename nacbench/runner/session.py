@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nacbench import suite as suites
 from nacbench.cache import Cache, default_root
-from nacbench.core import Record
+from nacbench.core import OperatingPoint, Record, Timing
 from nacbench.errors import UserError
 from nacbench.executors import Answer, Call, Executor, Failure, Limits, Role
 from nacbench.executors.inline import InlineExecutor
 from nacbench.executors.local import LocalExecutor
+from nacbench.report import build
 from nacbench.results import RecordWriter, ResultTable
 from nacbench.runner import manifest as manifests
-from nacbench.runner.course import code_and_score, failed
+from nacbench.runner import timing as timing_pass
+from nacbench.runner import tokens
+from nacbench.runner.course import code_and_score
+from nacbench.runner.pace import Pace
 from nacbench.runner.planning import Plan, identify, locate, remaining
 from nacbench.runner.work import Task
 from nacbench.suite import Suite
@@ -113,7 +118,7 @@ def plan(
         earlier=earlier,
         cache=Cache(cache or default_root(), reads=not fresh),
         workers=_cores() if workers is None else workers,
-        timing=timing,
+        machine=manifests.machine()["fingerprint"],
     )
     executor = _executor(draft, lanes=1)
     try:
@@ -122,9 +127,14 @@ def plan(
         draft = replace(draft, metrics=_survey_metrics(suite, executor))
     finally:
         executor.close()
-    versions = {point.key: draft.versions(point) for point in suite.points}
-    tasks, done = remaining(suite, clips, sources, versions, earlier, retry_failed)
-    return replace(draft, tasks=tasks, done=done)
+    tasks, done = remaining(draft, retry_failed)
+    draft = replace(draft, tasks=tasks, done=done)
+    draft = replace(draft, untimed=timing_pass.untimed(draft, retry_failed) if timing else ())
+    draft = replace(draft, untallied=tokens.untallied(draft))
+    pace = Pace(draft.cache, draft.machine)
+    return replace(
+        draft, estimate_s=pace.estimate_s(tasks, draft.metrics, draft.workers) if tasks else None
+    )
 
 
 def execute(plan: Plan, progress: Progress | None = None) -> ResultTable:
@@ -134,18 +144,19 @@ def execute(plan: Plan, progress: Progress | None = None) -> ResultTable:
     same suite goes on from there.
     """
     progress = progress or Progress()
-    manifest = manifests.describe(plan)
-    if plan.tasks or plan.earlier is None:
+    if plan.idle:
+        manifests.update(plan)
+    else:
         plan.directory.mkdir(parents=True, exist_ok=True)
-        manifests.write(plan.directory, manifest)
-        executor = _executor(plan, plan.workers)
-        try:
-            with RecordWriter(plan.directory) as writer:
-                _score(plan, executor, writer, progress)
-        finally:
-            executor.close()
-        manifests.write(plan.directory, {**manifest, "ended": manifests.now()})
-    return ResultTable.load(plan.directory)
+        manifest = manifests.begin(plan)
+        with RecordWriter(plan.directory) as writer:
+            _score(plan, writer, progress)
+            _count_tokens(plan, writer, progress)
+            _time(plan, writer, progress)
+        manifests.end(plan, manifest)
+    table = ResultTable.load(plan.directory)
+    build.refresh(table, plan.directory)
+    return table
 
 
 def _cores() -> int:
@@ -153,7 +164,7 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _executor(plan: Plan, lanes: int) -> Executor:
+def _executor(plan: Plan, lanes: int, threads: int = 1) -> Executor:
     """Who works: each role runs in processes of its own."""
     here = "nacbench.runner.work"
     cache = {"cache": str(plan.cache.root), "reads": plan.cache.reads}
@@ -161,12 +172,14 @@ def _executor(plan: Plan, lanes: int) -> Executor:
         "survey": Role(f"{here}:Survey"),
         "encoder": Role(f"{here}:Encoder", cache),
         "judge": Role(f"{here}:Judge", {**cache, "metrics": plan.suite.metrics}),
+        "tokens": Role("nacbench.runner.tokens:TokenCounter", cache),
+        "timer": Role("nacbench.runner.timing:Timer", per_group=True),
     }
     if plan.workers == 0:
         return InlineExecutor(roles)
     limits = Limits(plan.suite.limits.seconds, plan.suite.limits.memory_mb)
     numba = os.environ.get("NUMBA_CACHE_DIR") or str(plan.cache.root.absolute() / "numba")
-    return LocalExecutor(roles, lanes, limits, {"NUMBA_CACHE_DIR": numba})
+    return LocalExecutor(roles, lanes, limits, {"NUMBA_CACHE_DIR": numba}, threads)
 
 
 def _survey_codecs(
@@ -195,16 +208,52 @@ def _ask_survey(subject: Any) -> Generator[Call, Any, Answer | Failure]:
     return answer
 
 
-def _score(plan: Plan, executor: Executor, writer: RecordWriter, progress: Progress) -> None:
+def _score(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
     """Work off the plan's tasks; each record is on the disk before the next is waited for."""
+    if not plan.tasks:
+        return
     progress.began("score", len(plan.tasks))
+    pace = Pace(plan.cache, plan.machine)
+    tasks = [((task.ref.id, task.condition), task) for task in plan.tasks]
 
     def job(task: Task) -> Generator[Call, Any, Record]:
-        if reason := plan.unbuildable.get(task.point.key):
-            return failed(plan, task, reason, {})
-        return (yield from code_and_score(plan, task))
+        return code_and_score(plan, task, pace)
 
-    tasks = [((task.ref.id, task.condition), task) for task in plan.tasks]
-    for _, record in executor.map(job, tasks):
-        writer.write(record)
-        progress.advanced(f"{record.series} {record.setting}: {record.clip}", record.failure)
+    with closing(_executor(plan, plan.workers)) as executor:
+        try:
+            for _, record in executor.map(job, tasks):
+                writer.write(record)
+                what = f"{record.series} {record.setting}: {record.clip}"
+                progress.advanced(what, record.failure)
+        finally:
+            pace.save()
+
+
+def _count_tokens(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
+    if not plan.untallied:
+        return
+    progress.began("tokens", len(plan.untallied))
+    with closing(_executor(plan, plan.workers)) as executor:
+        for point in plan.untallied:
+            tasks = [(task.ref.id, task) for task in plan.all_tasks(point)]
+            tallies = [tally for _, tally in executor.map(tokens.tally, tasks)]
+            use, failure = tokens.summarise(plan, point, tallies)
+            if use is not None:
+                writer.write(use)
+            progress.advanced(f"{point.series} {point.setting}", failure)
+
+
+def _time(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
+    """One operating point after the other, while nothing else of ours runs."""
+    if not plan.untimed:
+        return
+    progress.began("time", len(plan.untimed))
+
+    def job(point: OperatingPoint) -> Generator[Call, Any, Timing]:
+        return timing_pass.measure(plan, point)
+
+    points = [(point.codec, point) for point in plan.untimed]
+    with closing(_executor(plan, 1, plan.suite.timing.threads)) as executor:
+        for _, timing in executor.map(job, points):
+            writer.write(timing)
+            progress.advanced(f"{timing.series} {timing.setting}", timing.failure)

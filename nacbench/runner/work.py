@@ -7,25 +7,24 @@ has nothing but those bytes, and scores what comes out. `Survey` tells what is i
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from nacbench import audio, conditions
+from nacbench import alignment, audio, coding, conditions
 from nacbench.cache import Cache
 from nacbench.core import Alignment, Bitstream, Clip, ClipRef, OperatingPoint, Score
 from nacbench.errors import UnscorableError
 from nacbench.executors import Stage
 from nacbench.identity import digest, version_of
 from nacbench.metrics import METRICS
+from nacbench.scoring import Scorer
 from nacbench.sources.loading import load
 
-alignment: Any = importlib.import_module("nacbench.alignment")
-coding: Any = importlib.import_module("nacbench.coding")
-Scorer: Any = importlib.import_module("nacbench.scoring").Scorer
+# What the bench itself does to every pair; recorded and part of keys, like a codec's version.
+BENCH_VERSIONS = (audio.RESAMPLER, f"align:{alignment.VERSION}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Hearing:
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Conditioned:
+class Conditioned:
     """The last few references, loaded and conditioned once each."""
 
     KEPT = 2
@@ -92,21 +91,25 @@ class _Conditioned:
         self._kept: dict[str, tuple[Clip, str]] = {}
 
     def get(self, task: Task, stage: Stage) -> tuple[Clip, str]:
+        """The reference of a task, and the hash of its content."""
         ref = task.ref
         key = digest(ref.id, ref.path, ref.start_s, ref.duration_s, task.condition_spec, task.seed)
         if key not in self._kept:
-            stage("load")
-            clip = load(ref)
-            stage("condition")
-            clip = conditions.build(task.condition_spec).apply(clip, task.seed)
-            if not np.isfinite(clip.samples).all():
-                raise ValueError("the clip holds samples that are NaN or infinite")
+            clip = conditioned(task, stage)
             if len(self._kept) >= self.KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = clip, audio.sha256(clip)
         clip, sha256 = self._kept[key]
         stage("prepare", **facts_of(clip, sha256))
         return clip, sha256
+
+
+def conditioned(task: Task, stage: Stage) -> Clip:
+    """What goes into the codec, and what decoded audio is compared with."""
+    stage("load")
+    clip = load(task.ref)
+    stage("condition")
+    return conditions.build(task.condition_spec).apply(clip, task.seed)
 
 
 def facts_of(clip: Clip, sha256: str) -> dict[str, Any]:
@@ -138,7 +141,7 @@ class Encoder:
 
     def __init__(self, cache: str, reads: bool) -> None:
         self._cache = Cache(cache, reads)
-        self._references = _Conditioned()
+        self._references = Conditioned()
 
     def __call__(self, task: Task, stage: Stage) -> tuple[Bitstream, ...]:
         reference, sha256 = self._references.get(task, stage)
@@ -155,7 +158,7 @@ class Judge:
 
     def __init__(self, cache: str, reads: bool, metrics: tuple[str, ...]) -> None:
         self._cache = Cache(cache, reads)
-        self._references = _Conditioned()
+        self._references = Conditioned()
         self._scorer = Scorer(metrics)
 
     def __call__(self, hearing: Hearing, stage: Stage) -> Verdict | None:
@@ -170,27 +173,7 @@ class Judge:
         codec = coding.build(task.point.codec, task.point.options)
         decoded = self._decode(task, codec, streams, reference)
         decoded_sha256 = audio.sha256(decoded)
-        stage("align")
-        aligned, measured = alignment.align(reference, decoded)
-        pair = digest("scores", reference_sha256, decoded_sha256, audio.RESAMPLER)
-        known = self._cache.get_json("scores", pair) or {}
-        scores: dict[str, Score] = {}
-        fresh = dict(known)
-        for name in self._scorer.names:
-            if name in hearing.excluded:
-                scores[name] = Score(reason=hearing.excluded[name])
-                continue
-            recipe = f"{name} {self._scorer.versions[name]}"
-            if recipe not in known:
-                stage(f"score {name}")
-                scores[name] = self._scorer.score(reference, aligned, only={name})[name]
-                if scores[name].ok:
-                    fresh[recipe] = scores[name].value
-            else:
-                scores[name] = Score(value=known[recipe])
-        stage("store")
-        if fresh != known:
-            self._cache.put_json("scores", pair, fresh)
+        heard = self._compare(reference, reference_sha256, decoded, decoded_sha256, hearing, stage)
         return Verdict(
             facts=facts_of(reference, reference_sha256),
             nominal_kbps=_nominal_kbps(codec, len(streams)),
@@ -198,10 +181,53 @@ class Judge:
             container_bytes=sum(stream.container_bytes for stream in streams),
             payload_sha256=payload_sha256(streams),
             decoded_sha256=decoded_sha256,
-            alignment=measured,
-            si_sdr_raw_db=_raw_si_sdr(reference, decoded),
-            scores=scores,
+            notes=_notes(codec, reference),
+            **heard,
         )
+
+    def _compare(
+        self,
+        reference: Clip,
+        reference_sha256: str,
+        decoded: Clip,
+        decoded_sha256: str,
+        hearing: Hearing,
+        stage: Stage,
+    ) -> dict[str, Any]:
+        """Alignment and scores, each from the cache where this very pair was compared before."""
+        pair = digest("pair", reference_sha256, decoded_sha256, *BENCH_VERSIONS)
+        known = self._cache.get_json("scores", pair) or {}
+        learnt: dict[str, Any] = {}
+        aligned: Clip | None = None
+        if "alignment" not in known:
+            stage("align")
+            aligned, measured = alignment.align(reference, decoded)
+            learnt["alignment"] = asdict(measured)
+            learnt["si_sdr_raw_db"] = _raw_si_sdr(reference, decoded)
+        scores: dict[str, Score] = {}
+        for name in self._scorer.names:
+            recipe = f"{name} {self._scorer.versions[name]}"
+            if name in hearing.excluded:
+                scores[name] = Score(reason=hearing.excluded[name])
+            elif recipe in known:
+                scores[name] = Score(value=known[recipe])
+            else:
+                if aligned is None:
+                    stage("align")
+                    aligned, _ = alignment.align(reference, decoded)
+                stage(f"score {name}")
+                scores[name] = self._scorer.score(reference, aligned, only={name})[name]
+                if scores[name].value is not None:  # reasons may be of this moment: never kept
+                    learnt[recipe] = scores[name].value
+        stage("store")
+        if learnt:
+            self._cache.put_json("scores", pair, {**known, **learnt})
+        found = {**known, **learnt}
+        return {
+            "alignment": Alignment(**found["alignment"]),
+            "si_sdr_raw_db": found["si_sdr_raw_db"],
+            "scores": scores,
+        }
 
     def _decode(
         self, task: Task, codec: Any, streams: tuple[Bitstream, ...], reference: Clip
@@ -255,6 +281,15 @@ def payload_sha256(streams: tuple[Bitstream, ...]) -> str:
     for stream in streams:
         hashed.update(stream.payload)
     return hashed.hexdigest()
+
+
+def _notes(codec: Any, reference: Clip) -> tuple[str, ...]:
+    """What a reader of the record should know: rate conversion, and what the codec itself says."""
+    coded_hz = coding.coded_rate_hz(codec, reference.sample_rate_hz)
+    own: tuple[str, ...] = tuple(getattr(codec, "notes", ()))
+    if coded_hz == reference.sample_rate_hz:
+        return own
+    return f"coded at {coded_hz} Hz", *own
 
 
 def _nominal_kbps(codec: Any, streams: int) -> float | None:
