@@ -35,6 +35,25 @@ class VersionZero:
     codes: NDArray[np.int64]
 
 
+def is_v0(file: BinaryIO) -> bool:
+    """Whether a file starts like version 0; its position stays where it was."""
+    start = file.tell()
+    head = file.read(4)
+    file.seek(start)
+    return head == MAGIC + b"\0"
+
+
+def refuse_v0(file: BinaryIO) -> None:
+    """Raises:
+    BitstreamError: the file is of version 0, whose model was never published with its weights.
+    """
+    if is_v0(file):
+        raise BitstreamError(
+            3,
+            "version 0: the weights of its model are not at hand; 'nac info' lists its codes",
+        )
+
+
 def read_v0(file: BinaryIO) -> VersionZero:
     """Read a whole version-0 file.
 

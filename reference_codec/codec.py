@@ -11,10 +11,11 @@ import numpy as np
 
 from reference_codec.backend import Backend, Samples, TorchBackend
 from reference_codec.bitstream import UNKNOWN_LENGTH, Coding, StreamInfo, read_header
+from reference_codec.checkpoints import PRIOR_SUFFIX, shipped
 from reference_codec.config import CodecConfig
 from reference_codec.entropy import Ints
 from reference_codec.errors import UserError
-from reference_codec.neural_prior import NeuralPrior
+from reference_codec.neural_prior import NeuralPrior, load_prior
 from reference_codec.stream_decoder import StreamDecoder
 from reference_codec.stream_encoder import StreamEncoder
 
@@ -148,23 +149,12 @@ def load(name: str | Path, backend: str = "torch") -> Codec:
 
     if backend != "torch":
         raise UserError(f"unknown backend '{backend}'. Use 'torch'.")
-    path = Path(name)
+    path = shipped().get(str(name), Path(name))
     if path.suffix == ".safetensors" or path.is_file():
-        prior = path.with_suffix(".prior.safetensors")
+        prior = path.with_suffix(PRIOR_SUFFIX)
         model = TorchBackend(checkpoint.load(path))
         return Codec(model, load_prior(prior) if prior.is_file() else None)
     return Codec(TorchBackend(presets.build(str(name))))
-
-
-def load_prior(path: Path) -> NeuralPrior:
-    """The integer tables that `prior_training` exported; needs no torch."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return NeuralPrior(load_file(path))
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: not a readable neural prior ({error}).") from error
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

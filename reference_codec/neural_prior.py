@@ -22,12 +22,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, localcontext
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference_codec.entropy import FREQUENCY_TOTAL, EntropyError, Ints, RangeDecoder, RangeEncoder
+from reference_codec.errors import UserError
 
 UNIT = Decimal("63.5")  # 127 · 256 / 512: what one step of a shifted accumulator stands for
 WEIGHT_SCALE = 256  # a weight of 256 would stand for 1; int8 holds ±0.496
@@ -233,3 +235,14 @@ class NeuralPrior:
 
 def _tanh(pre: Ints) -> Ints:
     return tanh_table()[np.clip(pre, -TABLE_HALF, TABLE_HALF - 1) + TABLE_HALF]
+
+
+def load_prior(path: Path) -> NeuralPrior:
+    """The integer tables that `prior_training` exported; needs no torch."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return NeuralPrior(load_file(path))
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: not a readable neural prior ({error}).") from error

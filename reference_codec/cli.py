@@ -1,0 +1,206 @@
+"""`nac`: encode, decode, look into files, list models. Parse, call, print, exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from reference_codec.errors import UserError
+
+if TYPE_CHECKING:
+    from reference_codec.codec import Codec
+
+PIECE_FRAMES = 1 << 16  # samples read from a file at a time
+CODINGS = ("packed", "adaptive", "neural")
+_STANDARD = "-"
+
+
+def main() -> None:
+    """Run `nac`; errors that the user can mend are one line and exit status 2."""
+    from reference_codec.bitstream import BitstreamError
+
+    try:
+        nac.main(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except (UserError, BitstreamError, OSError) as error:
+        click.echo(f"nac: {error}", err=True)
+        sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="nacbench", prog_name="nac")
+def nac() -> None:
+    """Neural audio codec: audio files to `.nac` and back.
+
+    INPUT and OUTPUT may be `-` for standard input and output.
+    """
+
+
+_backend = click.option(
+    "--backend", default="torch", show_default=True, help="What runs the model: torch or onnx."
+)
+
+
+@nac.command()
+@click.argument("source", metavar="INPUT")
+@click.argument("target", metavar="OUTPUT")
+@click.option("--model", required=True, help="Checkpoint, preset or path; see 'nac models'.")
+@click.option("--kbps", type=float, help="Rate of one coded signal; the highest by default.")
+@click.option("--coding", type=click.Choice(CODINGS), help="Entropy coding; densest by default.")
+@_backend
+def encode(
+    source: str, target: str, model: str, kbps: float | None, coding: str | None, backend: str
+) -> None:
+    """Encode an audio file of any rate and channel count."""
+    import soundfile
+
+    from reference_codec.bitstream import Coding
+    from reference_codec.codec import FILE_BLOCK_S
+
+    codec = _load(model, backend)
+    wanted = None if coding is None else Coding[coding.upper()]
+    with _readable(source) as file:
+        try:
+            audio = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"{source}: not readable as audio ({error}).") from error
+        encoder = codec.stream_encoder(
+            audio.samplerate, audio.channels, kbps, wanted, audio.frames, FILE_BLOCK_S
+        )
+        with _written(target) as out, _progress("Encoding", audio.frames) as advance:
+            for piece in audio.blocks(PIECE_FRAMES, dtype="float32", always_2d=True):
+                out.write(encoder.push(piece.T))
+                advance(len(piece))
+            out.write(encoder.finish())
+
+
+@nac.command()
+@click.argument("source", metavar="INPUT")
+@click.argument("target", metavar="OUTPUT")
+@click.option("--model", help="Preset or checkpoint; by default the one that the file names.")
+@click.option("--resync", is_flag=True, help="Conceal damaged or missing blocks with silence.")
+@click.option("--subtype", default="PCM_16", show_default=True, help="WAV sample format, or FLOAT.")
+@_backend
+def decode(
+    source: str, target: str, model: str | None, resync: bool, subtype: str, backend: str
+) -> None:
+    """Decode a `.nac` file to WAV, FLAC, … at the rate and length that went in."""
+    import soundfile
+
+    from reference_codec.bitstream import read_header
+    from reference_codec.bitstream_v0 import refuse_v0
+
+    with _readable(source) as file:
+        refuse_v0(file)
+        info = read_header(file)
+        file.seek(0)
+        codec = _load(model or info.model, backend)
+        kind = Path(target).suffix[1:].upper() if target != _STANDARD else "WAV"
+        chunks = iter(lambda: file.read(PIECE_FRAMES), b"")
+        with (
+            _written(target) as out,
+            _progress("Decoding", max(info.sample_count, 0)) as advance,
+            soundfile.SoundFile(
+                out, "w", info.sample_rate_hz, info.channels, subtype, format=kind or "WAV"
+            ) as audio,
+        ):
+            for piece in codec.decode_pieces(chunks, resync):
+                audio.write(piece.T)
+                advance(piece.shape[1])
+
+
+@nac.command()
+@click.argument("source", metavar="INPUT")
+@click.option("--codes", is_flag=True, help="Print the codes too, a line per codebook.")
+def info(source: str, codes: bool) -> None:
+    """Show what is in a `.nac` file: metadata, rate by block, entropy of each codebook.
+
+    Needs the model only where the file's codes are entropy coded with its prior.
+    """
+    from reference_codec import inspection
+
+    with _readable(source) as file:
+        for table in inspection.describe(file, codes):
+            click.echo(table)
+
+
+@nac.command()
+def models() -> None:
+    """List presets and shipped checkpoints."""
+    from reference_codec.checkpoints import shipped
+    from reference_codec.presets import PRESETS
+
+    names = shipped()
+    click.echo(f"{'model':20} {'rate':>9} {'ch':>3} {'frames/s':>9}  {'kbps':26} weights")
+    for name, path in names.items():
+        click.echo(f"{name:20} {'':>9} {'':>3} {'':>9}  {'':26} {path}")
+    for preset in PRESETS.values():
+        rates = ", ".join(f"{kbps:g}" for kbps in preset.kbps)
+        click.echo(
+            f"{preset.name:20} {preset.sample_rate_hz:>6} Hz {preset.channels:>3} "
+            f"{preset.frame_rate_hz:>9.2f}  {rates:26} untrained"
+        )
+
+
+def _load(model: str, backend: str) -> Codec:
+    from reference_codec.codec import load
+
+    return load(model, backend)
+
+
+@contextmanager
+def _readable(source: str) -> Iterator[BinaryIO]:
+    """The file, or standard input spooled to disk: audio readers must seek."""
+    if source != _STANDARD:
+        if not Path(source).is_file():
+            raise UserError(f"{source}: no such file.")
+        with Path(source).open("rb") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.seek(0)
+        yield spool
+
+
+@contextmanager
+def _written(target: str) -> Iterator[Any]:
+    """A file that appears whole or not at all; standard output gets it at the end."""
+    if target == _STANDARD:
+        with tempfile.TemporaryFile() as spool:
+            yield spool
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout.buffer)
+        return
+    path = Path(target)
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: no such directory.")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w+b") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where a terminal shows it and the work is long enough to see."""
+    with click.progressbar(
+        length=max(total, 1), label=what, file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        yield bar.update
