@@ -16,10 +16,17 @@ SOURCES = Registry(
     "source",
     "nacbench.sources",
     {
+        "daps": "nacbench.sources.public_speech:DAPS",
+        "dns_noise": "nacbench.sources.public_noise:DNSNoise",
         "embedded": "nacbench.sources.embedded:Embedded",
         "folder": "nacbench.sources.folder:Folder",
+        "gtzan": "nacbench.sources.public_music:GTZAN",
+        "librispeech": "nacbench.sources.public_speech:LibriSpeech",
         "manifest": "nacbench.sources.manifest:Manifest",
+        "mls": "nacbench.sources.public_speech:MLS",
+        "musdb18hq": "nacbench.sources.public_music:MUSDB18HQ",
         "real": "nacbench.sources.real:Real",
+        "vctk": "nacbench.sources.public_speech:VCTK",
     },
 )
 
