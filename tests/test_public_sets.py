@@ -306,3 +306,18 @@ def test_every_source_has_a_class_that_says_what_it_is() -> None:
         cls = sources.SOURCES.get(name)
         assert cls.__doc__, name
         assert callable(cls.clips), name
+
+
+PUBLIC = [name for name in sources.SOURCES.names() if hasattr(sources.SOURCES.get(name), "HOME")]
+
+
+def test_the_seven_public_sets_are_there() -> None:
+    assert PUBLIC == ["daps", "dns_noise", "gtzan", "librispeech", "mls", "musdb18hq", "vctk"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_set_says_how_to_get_it_until_it_is_there(tmp_path: Path, name: str) -> None:
+    cls: Any = sources.SOURCES.get(name)
+    assert cls.HOME.site in cls.missing()
+    (tmp_path / cls.HOME.folders[-1]).mkdir(parents=True)
+    assert cls.missing() is None

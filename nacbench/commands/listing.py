@@ -88,8 +88,11 @@ def suites_() -> None:
 
 @list_.command()
 def data() -> None:
-    """Recordings that can be fetched: what is here, and how large the rest is."""
+    """Recordings that can be fetched, and public sets: what is here, and how to get the rest."""
+    import re
+
     from nacbench import data as recordings
+    from nacbench.sources import SOURCES
 
     rows = []
     for name in recordings.collections():
@@ -97,11 +100,16 @@ def data() -> None:
         here = sum(recordings.find(entry) is not None for entry in entries)
         size_mb = sum(entry.source_bytes for entry in entries) / 1e6
         sets = ", ".join(sorted({entry.set for entry in entries if entry.set})) or "–"
-        licences = ", ".join(sorted({entry.tags.get("licence", "?") for entry in entries}))
+        # "CC BY 4.0 (VCTK corpus, …)": the index has the whole sentence for each file.
+        kinds = {re.split(r" \(|;", entry.tags["licence"])[0] for entry in entries}
+        licences = ", ".join(sorted(kinds))
         fetch = f"[yellow]missing: nacbench data fetch {name}[/]"
         state = HERE if here == len(entries) else fetch
         row = (name, sets, f"{here} of {len(entries)}", f"{size_mb:.0f} MB", _escape(licences))
         rows.append((*row, state))
+    for name, cls, missing in _loaded(SOURCES):
+        if hasattr(cls, "HOME"):
+            rows.append((name, "–", "–", "–", "–", _state(missing)))
     columns = ("data", "sets", "files", "download", "licences", "state")
     print_table(columns, rows, right=("files", "download"))
 

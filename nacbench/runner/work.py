@@ -7,8 +7,10 @@ has nothing but those bytes, and scores what comes out. `Survey` tells what is i
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,7 +111,13 @@ def conditioned(task: Task, stage: Stage) -> Clip:
     stage("load")
     clip = load(task.ref)
     stage("condition")
-    return conditions.build(task.condition_spec).apply(clip, task.seed)
+    return _condition(json.dumps(task.condition_spec)).apply(clip, task.seed)
+
+
+@cache
+def _condition(spec: str) -> conditions.Condition:
+    """Built once in a process: a condition with recordings lists and verifies them all."""
+    return conditions.build(json.loads(spec))
 
 
 def facts_of(clip: Clip, sha256: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nacbench import data
@@ -10,30 +11,43 @@ from nacbench.errors import UserError
 from nacbench.registry import did_you_mean
 
 
-def locate(title: str, path: str | None, folders: Sequence[str], homepage: str) -> Path:
-    """The folder of a set: `path` itself, or one of its usual names in it or in a data folder.
+@dataclass(frozen=True)
+class Home:
+    """A public set: its title, the folders that its archive unpacks to, and where to get it."""
 
-    Args:
-        folders: the usual names, as the set's archive unpacks.
+    title: str
+    folders: tuple[str, ...]
+    site: str
 
-    Raises:
-        UserError: it is in none of these places.
-    """
-    roots = data.roots() if path is None else [Path(path).expanduser()]
-    if path is not None and not roots[0].is_dir():
-        raise UserError(f"{title}: {path}: no such folder.")
-    for root in roots:
-        if path is not None and root.name in folders:
-            return root
-        for folder in folders:
-            if (root / folder).is_dir():
-                return root / folder
-    if path is not None:
-        return roots[0]
-    raise UserError(
-        f"{title} is not here: no folder '{folders[0]}' in {', '.join(map(str, roots))}. "
-        f"Get it from {homepage} and name its folder with 'path', NACBENCH_DATA or --data."
-    )
+    def locate(self, path: str | None) -> Path:
+        """The set's folder: `path` itself, or one of the usual names in it or in a data folder.
+
+        Raises:
+            UserError: it is in none of these places.
+        """
+        if path is not None:
+            root = Path(path).expanduser()
+            if not root.is_dir():
+                raise UserError(f"{self.title}: {path}: no such folder.")
+            return self._within(root) or root
+        for root in data.roots():
+            if folder := self._within(root):
+                return folder
+        raise UserError(f"{self.title} is not here: {self.missing()}")
+
+    def missing(self) -> str | None:
+        """Why the set is in no data folder and how to get it; None where it is there."""
+        roots = data.roots()
+        if any(self._within(root) for root in roots):
+            return None
+        return (
+            f"no folder '{self.folders[0]}' in {', '.join(map(str, roots))}. Get it from "
+            f"{self.site} and name its folder with 'path', NACBENCH_DATA or --data."
+        )
+
+    def _within(self, root: Path) -> Path | None:
+        found = (root / folder for folder in self.folders if (root / folder).is_dir())
+        return next(found, None)
 
 
 def part(title: str, root: Path, name: str, known: Sequence[str]) -> Path:

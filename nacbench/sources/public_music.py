@@ -8,7 +8,7 @@ from typing import Any
 from nacbench.core import ClipRef
 from nacbench.errors import UserError
 from nacbench.registry import did_you_mean
-from nacbench.sources.public import audio_files, locate, part
+from nacbench.sources.public import Home, audio_files, part
 from nacbench.sources.sampling import Sampling
 
 
@@ -28,6 +28,8 @@ class MUSDB18HQ:
     """
 
     argument = "split"
+    HOME = Home("MUSDB18-HQ", ("musdb18hq",), "doi.org/10.5281/zenodo.3338373")
+    missing = HOME.missing
     SPLITS = ("test", "train", "validation")
     STEMS = ("mixture", "vocals", "drums", "bass", "other")
 
@@ -48,7 +50,7 @@ class MUSDB18HQ:
         self._sampling = Sampling(limit, None, seed, None, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        root = locate("MUSDB18-HQ", self._path, ["musdb18hq"], "doi.org/10.5281/zenodo.3338373")
+        root = self.HOME.locate(self._path)
         songs: Collection[str] | None = None
         folder = part(
             "MUSDB18-HQ", root, "train" if self._split == "validation" else self._split, ()
@@ -80,6 +82,12 @@ class GTZAN:
     """
 
     argument = "split"
+    HOME = Home(
+        "GTZAN",
+        ("genres", "genres_original", "Data/genres_original", "GTZAN/genres"),
+        "huggingface.co/datasets/marsyas/gtzan",
+    )
+    missing = HOME.missing
     SPLITS = ("all", "train", "valid", "test")
     GENRES = (
         *("blues", "classical", "country", "disco", "hiphop"),
@@ -105,8 +113,7 @@ class GTZAN:
         self._sampling = Sampling(limit, None, seed, None, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        names = ["genres", "genres_original", "Data/genres_original", "GTZAN/genres"]
-        root = locate("GTZAN", self._path, names, "huggingface.co/datasets/marsyas/gtzan")
+        root = self.HOME.locate(self._path)
         allowed = None
         if self._split != "all":
             allowed = _torchaudio_list("gtzan", f"filtered_{self._split}")

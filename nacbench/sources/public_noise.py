@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nacbench.core import ClipRef
-from nacbench.sources.public import audio_files, locate
+from nacbench.sources.public import Home, audio_files
 from nacbench.sources.sampling import Sampling
 
 
@@ -22,11 +22,16 @@ class DNSNoise:
     """
 
     argument = "path"
-    FOLDERS = (
-        *("datasets_fullband/noise_fullband", "noise_fullband"),
-        *("DNS-Challenge/datasets_fullband/noise_fullband", "DNS-Challenge/datasets/noise"),
-        *("datasets/noise",),
+    HOME = Home(
+        "DNS-Challenge noise",
+        (
+            *("datasets_fullband/noise_fullband", "noise_fullband"),
+            *("DNS-Challenge/datasets_fullband/noise_fullband", "DNS-Challenge/datasets/noise"),
+            *("datasets/noise",),
+        ),
+        "github.com/microsoft/DNS-Challenge",
     )
+    missing = HOME.missing
 
     def __init__(
         self,
@@ -40,8 +45,7 @@ class DNSNoise:
         self._sampling = Sampling(limit, None, seed, None, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        site = "github.com/microsoft/DNS-Challenge"
-        root = locate("DNS-Challenge noise", self._path, self.FOLDERS, site)
+        root = self.HOME.locate(self._path)
         refs = [
             ClipRef(file.relative_to(root).with_suffix("").as_posix(), str(file), _content(file))
             for file in audio_files("DNS-Challenge noise", root, "**/*.wav")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nacbench.core import ClipRef
 from nacbench.errors import UserError
-from nacbench.sources.public import audio_files, locate, part, text_lines
+from nacbench.sources.public import Home, audio_files, part, text_lines
 from nacbench.sources.sampling import Sampling
 
 LICENCE = "CC BY 4.0"
@@ -27,6 +27,8 @@ class LibriSpeech:
     """
 
     argument = "split"
+    HOME = Home("LibriSpeech", ("LibriSpeech",), "openslr.org/12")
+    missing = HOME.missing
     SPLITS = (
         *("dev-clean", "dev-other", "test-clean", "test-other"),
         *("train-clean-100", "train-clean-360", "train-other-500"),
@@ -47,7 +49,7 @@ class LibriSpeech:
         self._sampling = Sampling(limit, per_speaker, seed, speakers, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        root = locate("LibriSpeech", self._path, ["LibriSpeech"], "openslr.org/12")
+        root = self.HOME.locate(self._path)
         folder = part("LibriSpeech", root, self._split, self.SPLITS)
         genders = _librispeech_genders(root)
         refs = []
@@ -74,6 +76,9 @@ class VCTK:
     Source: Yamagishi, Veaux, MacDonald, 2019; doi.org/10.7488/ds/2645.
     """
 
+    HOME = Home("VCTK", ("VCTK-Corpus-0.92", "VCTK-Corpus"), "doi.org/10.7488/ds/2645")
+    missing = HOME.missing
+
     def __init__(
         self,
         microphone: int = 1,
@@ -91,8 +96,7 @@ class VCTK:
         self._sampling = Sampling(limit, per_speaker, seed, speakers, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        names = ["VCTK-Corpus-0.92", "VCTK-Corpus"]
-        root = locate("VCTK", self._path, names, "doi.org/10.7488/ds/2645")
+        root = self.HOME.locate(self._path)
         about = _vctk_speakers(root)
         refs = []
         for file in self._files(root):
@@ -123,6 +127,8 @@ class DAPS:
     """
 
     argument = "recording"
+    HOME = Home("DAPS", ("daps",), "doi.org/10.5281/zenodo.4660670")
+    missing = HOME.missing
 
     def __init__(
         self,
@@ -139,7 +145,7 @@ class DAPS:
         self._sampling = Sampling(limit, per_speaker, seed, speakers, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        root = locate("DAPS", self._path, ["daps"], "doi.org/10.5281/zenodo.4660670")
+        root = self.HOME.locate(self._path)
         folder = part("DAPS", root, self._recording, ())
         refs = []
         for file in audio_files("DAPS", folder, "*.wav"):
@@ -183,6 +189,12 @@ class MLS:
         "portuguese": "pt",
         "spanish": "es",
     }
+    HOME = Home(
+        "MLS",
+        tuple(f"mls_{name}{end}" for name in LANGUAGES for end in ("", "_opus")),
+        "openslr.org/94",
+    )
+    missing = HOME.missing
 
     def __init__(
         self,
@@ -199,11 +211,11 @@ class MLS:
         if language not in self.LANGUAGES:
             raise ValueError(f"language must be one of {', '.join(self.LANGUAGES)}: {language!r}")
         self._language, self._split, self._path = language, split, path
+        self._home = replace(self.HOME, folders=(f"mls_{language}", f"mls_{language}_opus"))
         self._sampling = Sampling(limit, per_speaker, seed, speakers, excerpt_s, excerpts)
 
     def clips(self) -> list[ClipRef]:
-        names = [f"mls_{self._language}", f"mls_{self._language}_opus"]
-        root = locate("MLS", self._path, names, "openslr.org/94")
+        root = self._home.locate(self._path)
         folder = part("MLS", root, self._split, ("test", "dev", "train"))
         suffix = "opus" if root.name.endswith("_opus") else "flac"
         genders = _mls_genders(root)
