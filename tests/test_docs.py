@@ -58,3 +58,49 @@ def test_the_documented_limits_of_a_suite_file_are_the_codes() -> None:
     from nacbench.suite.document import MAX_BYTES
 
     assert f"at most {MAX_BYTES // 1024} KiB" in SUITES
+
+
+DATA = (DOCS / "data.md").read_text(encoding="utf-8")
+
+
+def test_every_source_and_collection_is_documented_with_its_options() -> None:
+    import inspect
+
+    from nacbench import data
+    from nacbench.data.build_index import COLUMNS
+    from nacbench.sources import SOURCES
+
+    for name in (*SOURCES.names(), *data.collections()):
+        assert f"`{name}`" in DATA
+    for name in SOURCES.names():
+        for option in inspect.signature(SOURCES.get(name)).parameters:
+            assert f"`{option}" in DATA, f"{name}: {option}"
+    for column in COLUMNS:
+        assert f"`{column}`" in section(DATA, "### The index"), column
+
+
+def test_every_condition_and_noise_is_documented_with_its_options() -> None:
+    import inspect
+
+    from nacbench.conditions import CONDITIONS
+    from nacbench.conditions.synthetic import SYNTHETIC
+
+    for name in CONDITIONS.names():
+        text = section(DATA, f"### {name}")
+        for option in inspect.signature(CONDITIONS.get(name)).parameters:
+            assert f"`{option}" in text, f"{name}: {option}"
+    for name in SYNTHETIC.names():
+        assert f"`{name}" in section(DATA, "### noise"), name
+
+
+def test_the_examples_of_sources_and_conditions_are_valid() -> None:
+    import yaml
+
+    from nacbench import conditions, sources
+
+    for block in re.findall(r"^```yaml\n(.*?)^```", DATA, re.M | re.S):
+        example = yaml.safe_load(block)
+        for source in example.get("sources", ()):
+            sources.build(source)
+        for condition in example.get("conditions", ()):
+            conditions.build(condition)
