@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 from dataclasses import replace
@@ -253,3 +255,15 @@ def test_version_0_is_ten_bits_lowest_first_chunk_by_chunk(
     data += number.to_bytes(codes.size * 10 // 8, "little")
     read = read_v0(io.BytesIO(data))
     assert (read.codes == codes.transpose(1, 0, 2).reshape(codebooks, -1)).all()
+
+
+@pytest.mark.slow
+def test_a_minute_of_coverage_guided_fuzzing_finds_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    program = Path(__file__).with_name("fuzz_bitstream.py")
+    paths = os.pathsep.join([str(ROOT), str(program.parent)])
+    done = subprocess.run(
+        [sys.executable, str(program), "-max_total_time=60", f"-artifact_prefix={tmp_path}/"],
+        capture_output=True, text=True, env=dict(os.environ) | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
