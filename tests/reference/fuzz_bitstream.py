@@ -1,8 +1,9 @@
-"""Coverage-guided fuzzing of the `.nac` readers: `python tests/reference/fuzz_bitstream.py -runs=100000`.
+"""Coverage-guided fuzzing of the `.nac` readers; run it with `-runs=100000` for the long form.
 
 Any exception but `BitstreamError` is a finding, and atheris writes the bytes that caused it.
 """
 
+import contextlib
 import io
 import sys
 
@@ -32,10 +33,8 @@ def read(data: bytes) -> None:
                     coder.decode(block)
         except bitstream.BitstreamError:
             pass
-    try:
+    with contextlib.suppress(bitstream.BitstreamError):
         bitstream_v0.read_v0(io.BytesIO(data))
-    except bitstream.BitstreamError:
-        pass
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
