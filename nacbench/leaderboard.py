@@ -29,6 +29,9 @@ from nacbench.results import ResultTable
 BAND_EDGES_KBPS = (4, 8, 16, 32, 64)
 # What headline tables show first; a suite's other metrics follow in its own order.
 HEADLINE = ("visqol", "pesq:wb", "estoi", "stoi", "mel", "si_sdr", "pesq:nb", "stft", "snr")
+# They frame the picture: what lossless is, and what some bits or some bandwidth alone would score.
+# Their rates say nothing, so they are shown and do not compete.
+ANCHORS = ("flac", "identity", "lowpass", "pcm")
 # Tags that name who was drawn independently, for the cluster bootstrap.
 CLUSTER_TAGS = ("speaker", "piece")
 # Below this the delay of a decoded clip is a guess, and so are its gain and polarity.
@@ -101,6 +104,10 @@ class Row:
     @property
     def name(self) -> str:
         return f"{self.series} {self.setting}".strip()
+
+    @property
+    def anchor(self) -> bool:
+        return self.codec in ANCHORS
 
     @property
     def band(self) -> int | None:
@@ -359,23 +366,27 @@ def _with_intervals(
                 cells[j][metric.name] = replace(cell, low=float(low[j, k]), high=float(high[j, k]))
         if metric.higher_is_better is None:
             continue
+        most = int(np.isfinite(values[:, :, k]).sum(axis=0).max())
         for band in {row.band for row in rows} - {None}:
-            members = [j for j, row in enumerate(rows) if row.band == band]
-            marks = _marks(values[:, members, k], metric.higher_is_better, clusters)
+            members = [j for j, row in enumerate(rows) if row.band == band and not row.anchor]
+            if not members:
+                continue
+            marks = _marks(values[:, members, k], most, metric.higher_is_better, clusters)
             for j, mark in zip(members, marks, strict=True):
                 cells[j][metric.name] = replace(cells[j][metric.name], mark=mark)
     return [replace(row, cells=cell) for row, cell in zip(rows, cells, strict=True)]
 
 
 def _marks(
-    values: NDArray[np.float64], higher_is_better: bool, clusters: Sequence[Hashable]
+    values: NDArray[np.float64], most: int, higher_is_better: bool, clusters: Sequence[Hashable]
 ) -> list[str]:
     """Mark per column of `[clips, rows of one band]`.
 
-    Only rows with the most scored clips compete: a codec does not win by failing on hard clips.
+    Only rows with as many scored clips as any row of the section compete: a codec does not win by
+    failing on hard clips.
     """
     n_ok = np.isfinite(values).sum(axis=0)
-    entrants = np.flatnonzero((n_ok == n_ok.max()) & (n_ok > 0))
+    entrants = np.flatnonzero((n_ok == most) & (n_ok > 0))
     marks = [""] * values.shape[1]
     if entrants.size:
         scores = values[:, entrants] if higher_is_better else -values[:, entrants]

@@ -47,6 +47,15 @@ def test_a_codec_does_not_win_its_band_by_failing_on_a_clip() -> None:
     assert rows["Picky"].cells["mos"].mark == ""
 
 
+def test_anchors_are_shown_and_do_not_compete() -> None:
+    rows = (
+        leaderboard(table_of(*clips("PCM", [4.5] * 8, codec="pcm"), *clips("Opus", [4.0] * 8)))
+        .sections[0]
+        .rows
+    )
+    assert {r.series: r.cells["mos"].mark for r in rows} == {"PCM": "", "Opus": "best"}
+
+
 def test_what_the_data_cannot_separate_is_shown_as_a_tie() -> None:
     best = clips("Best", [4.0, 4.1, 4.2, 3.9, 4.1, 4.0, 4.2, 4.1])
     close = clips("Close", [4.1, 4.0, 4.1, 4.0, 4.0, 4.1, 4.1, 4.1])

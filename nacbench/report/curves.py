@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacbench.leaderboard import Board, MetricInfo, Row, Section, leaderboard
-from nacbench.report.palette import Look, is_anchor, looks
+from nacbench.report.palette import Look, looks
 from nacbench.results import ResultTable
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.0, 2.75)
 TITLE_INCHES = 0.45
 MAX_COLUMNS = 3
+LEGEND_COLUMNS = 6  # below the panels
+LABEL_HEIGHT = 0.05  # of the axis
 INK, FAINT = "#222222", "#E4E4E4"
 STYLE: dict[str, Any] = {
     "axes.edgecolor": "#9A9A9A",
@@ -70,10 +73,13 @@ def _figure(board: Board) -> Figure:
 
     metrics = [m for m in board.headline if _drawable(board, m)]
     metrics = metrics or [m for m in board.metrics if _drawable(board, m)]
-    style = looks(row.series for s in board.sections for row in s.rows)
-    columns = min(MAX_COLUMNS, len(metrics) + 1)
-    lines = -(-(len(metrics) + 1) // columns)  # one place more than panels: the legend's
-    height = TITLE_INCHES + PANEL_INCHES[1] * lines
+    style = looks(row.series for s in board.sections for row in _competing(s.rows))
+    columns = min(MAX_COLUMNS, max(1, len(metrics)))
+    heights = [PANEL_INCHES[1]] * -(-len(metrics) // columns)
+    beside = len(metrics) % columns > 0  # room for the legend beside the last panel
+    if not beside:
+        heights.append(0.35 + 0.2 * math.ceil(len(style) / LEGEND_COLUMNS))
+    height = TITLE_INCHES + sum(heights)
     figure = Figure(
         figsize=(PANEL_INCHES[0] * columns, height * len(board.sections)),
         layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),
@@ -81,15 +87,18 @@ def _figure(board: Board) -> Figure:
     parts: Any = figure.subfigures(len(board.sections), 1, squeeze=False)[:, 0]
     for part, section in zip(parts, board.sections, strict=True):
         part.suptitle(_title(board, section), fontsize=13, fontweight="bold", x=0.01, ha="left")
-        grid = part.subplots(lines, columns, squeeze=False, sharex=True).ravel()
-        for axes, metric in zip(grid, metrics, strict=False):
+        grid = part.add_gridspec(len(heights), columns, height_ratios=heights)
+        first: Axes | None = None
+        for index, metric in enumerate(metrics):
+            axes = part.add_subplot(grid[index // columns, index % columns], sharex=first)
+            first = first or axes
             _panel(axes, section.rows, metric, style)
-        for axes in grid[len(metrics) :]:
-            axes.set_axis_off()
-        for axes in grid[: len(metrics)][-columns:]:
-            axes.set_xlabel("payload, kbps", fontsize=8.5)
-            axes.tick_params(labelbottom=True)
-        _legend(grid[len(metrics)], section.rows, style)
+            lowest = index + columns >= len(metrics)
+            axes.tick_params(labelbottom=lowest)
+            if lowest:
+                axes.set_xlabel("payload, kbps", fontsize=8.5)
+        place = grid[-1, len(metrics) % columns :]
+        _legend(part.add_subplot(place), _competing(section.rows), style, beside)
     return figure
 
 
@@ -105,52 +114,79 @@ def _title(board: Board, section: Section) -> str:
     return text + (" · synthetic pack" if section.synthetic else "")
 
 
+def _competing(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if not row.anchor] or list(rows)
+
+
 def _panel(axes: Axes, rows: Sequence[Row], metric: MetricInfo, style: dict[str, Look]) -> None:
-    competing: list[float] = []
-    anchors: dict[str, list[float]] = {}
+    rated = [r for r in rows if r.payload_kbps and r.cells[metric.name].mean is not None]
+    competing = _competing(rated)
     for name, look in style.items():
-        points = sorted(
-            (row.payload_kbps, cell.mean, cell.mean if cell.low is None else cell.low,
-             cell.mean if cell.high is None else cell.high)
-            for row in rows
-            if row.series == name and row.payload_kbps
-            for cell in [row.cells[metric.name]]
-            if cell.mean is not None
-        )  # fmt: skip
+        points = sorted(_point(row, metric) for row in competing if row.series == name)
         if points:
             _series(axes, points, look)
-            heights = [height for _, *bounds in points for height in bounds]
-            if is_anchor(name):
-                anchors[name] = heights
-            else:
-                competing += heights
     axes.set_xscale("log", base=2)
     axes.set_title(f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {metric.arrow}")
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
+    _octaves(axes)
+    axes.tick_params(length=2.5, labelsize=8.5)
+    axes.margins(x=0.03, y=0.06)
+    anchors = [(_point(row, metric)[1], row.name) for row in rated if row not in competing]
+    _anchor_lines(axes, sorted(anchors), metric)
+
+
+def _octaves(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator
+
+    low, high = axes.get_xlim()
+    steps = (1.0, 1.5) if high < 20 * low else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(base=2, subs=steps, numticks=20))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.minorticks_off()
-    axes.tick_params(length=2.5, labelsize=8.5)
-    axes.margins(x=0.03, y=0.05)
-    if competing:
-        _frame(axes, competing, anchors, metric)
 
 
-def _frame(
-    axes: Axes, competing: Sequence[float], anchors: dict[str, list[float]], metric: MetricInfo
-) -> None:
-    """Scale to the codecs that compete, and name the anchors that this leaves outside."""
-    low, high = min(competing), max(competing)
-    margin = 0.06 * (high - low) or 0.5
-    axes_low, axes_high = low - margin, high + margin
-    axes.set_ylim(axes_low, axes_high)
-    outside = [n for n, at in anchors.items() if max(at) < axes_low or min(at) > axes_high]
+def _point(row: Row, metric: MetricInfo) -> tuple[float, float, float, float]:
+    """Rate, mean, lower and upper bound."""
+    cell = row.cells[metric.name]
+    mean = cell.mean or 0.0
+    low = mean if cell.low is None else cell.low
+    return row.payload_kbps or 0.0, mean, low, mean if cell.high is None else cell.high
+
+
+def _anchor_lines(axes: Axes, anchors: Sequence[tuple[float, str]], metric: MetricInfo) -> None:
+    """A line at each anchor's score; the axis stays scaled to the codecs that compete."""
+    from matplotlib.patheffects import withStroke
+
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    apart = LABEL_HEIGHT * (high - low)
+    labels: list[tuple[float, str]] = []
+    for height, name in anchors:
+        if not low < height < high:
+            continue
+        axes.axhline(height, color="#8A8A8A", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+        if labels and height - labels[-1][0] < apart:
+            height, name = labels[-1][0], f"{labels.pop()[1]}, {name}"
+        labels.append((height, name))
+    for height, name in labels:
+        # Curves run from one low corner to the opposite high one; the label takes the free side.
+        upper = height > (low + high) / 2
+        left = upper == (metric.higher_is_better is not False)
+        below = height > high - apart
+        axes.text(
+            0.012 if left else 0.988, height, name, transform=axes.get_yaxis_transform(),
+            ha="left" if left else "right", va="top" if below else "bottom",
+            fontsize=6.8, color="#777777", zorder=4,
+            path_effects=[withStroke(linewidth=2, foreground="white", alpha=0.8)],
+        )  # fmt: skip
+    outside = [name for height, name in anchors if not low < height < high]
     if outside:
         better = metric.higher_is_better is not False
         axes.text(
-            0.985, 0.04 if better else 0.96, f"off the scale: {', '.join(outside)}",
+            0.988, 0.03 if better else 0.97, f"off the scale: {', '.join(outside)}",
             transform=axes.transAxes, ha="right", va="bottom" if better else "top",
-            fontsize=7.5, color="#777777",
+            fontsize=6.8, color="#777777",
         )  # fmt: skip
 
 
@@ -177,20 +213,22 @@ def _stroke(look: Look) -> dict[str, Any]:
     }
 
 
-def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look]) -> None:
+def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], beside: bool) -> None:
     from matplotlib.lines import Line2D
 
+    axes.set_axis_off()
     shown = {row.series: _legend_text(row) for row in rows}
     handles = [
         Line2D([], [], label=shown[name], **_stroke(look))
         for name, look in style.items()
         if name in shown
     ]
-    columns = 1 if len(handles) <= 8 else 2 if len(handles) <= 24 else 3
+    many = len(handles) > 24
+    columns = (1 if len(handles) <= 8 else 3 if many else 2) if beside else LEGEND_COLUMNS
     axes.legend(
         handles=handles, loc="upper left", ncols=columns, frameon=False, borderpad=0,
-        bbox_to_anchor=(-0.02, 1.04), handlelength=2.6, columnspacing=1.4, labelspacing=0.55,
-        fontsize=9 if len(handles) <= 24 else 7.5,
+        bbox_to_anchor=(-0.01, 1.04), handlelength=2.6, columnspacing=1.4, labelspacing=0.55,
+        fontsize=7.5 if beside and many else 9,
         title="Bands and bars: 95 % intervals", title_fontsize=8, alignment="left",
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -21,12 +22,9 @@ COLOURS = (
 MARKERS = "osD^v<>pd"
 Line = Literal["-", "--", ":"]
 LINES: tuple[Line, ...] = ("-", "--", ":")
-GREY = "#888888"
 
 # Codecs that every suite has keep their look, so that two pictures can be laid side by side.
 KNOWN = ("Opus", "MP3", "AAC", "Vorbis", "AMR-WB", "AMR-NB", "LC3", "G.722", "Codec2", "Speex")
-# References that frame the picture rather than compete in it.
-ANCHORS = ("identity", "PCM", "low-pass", "FLAC")
 
 
 class Look(NamedTuple):
@@ -37,27 +35,13 @@ class Look(NamedTuple):
 
 
 def looks(series: Iterable[str]) -> dict[str, Look]:
-    """A look for each series: fixed for the known ones, the next free one for the others.
-
-    Anchors come last; the others in alphabetical order.
+    """A look for each series, in alphabetical order: fixed for the known ones, the next free one
+    for the others.
     """
     known = {_squash(name): index for index, name in enumerate(KNOWN)}
-    chosen: dict[str, Look] = {}
-    free, grey = len(KNOWN), 0
-    for name in sorted(set(series), key=lambda n: (is_anchor(n), n.lower())):
-        if is_anchor(name):
-            chosen[name] = Look(GREY, MARKERS[grey % len(MARKERS)], LINES[1], False)
-            grey += 1
-        elif _squash(name) in known:
-            chosen[name] = _look(known[_squash(name)])
-        else:
-            chosen[name] = _look(free)
-            free += 1
-    return chosen
-
-
-def is_anchor(series: str) -> bool:
-    return _squash(series).startswith(tuple(_squash(anchor) for anchor in ANCHORS))
+    names = sorted(set(series), key=str.lower)
+    free = itertools.count(len(KNOWN))
+    return {n: _look(known[_squash(n)] if _squash(n) in known else next(free)) for n in names}
 
 
 def _look(index: int) -> Look:

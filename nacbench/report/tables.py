@@ -35,7 +35,8 @@ LEGEND = (
     "Rates are bits of the payload over the duration of the clips. Rows compete within a rate "
     "band. ★ best of its band; = the best and those that the data cannot separate from it "
     "(paired bootstrap, Holm, 5 %). A row that could not be scored on every clip shows how many it "
-    "was scored on and does not compete. ↑ higher is better, ↓ lower is better."
+    "was scored on and does not compete, nor do the anchors (identity, PCM, low-pass, FLAC). "
+    "↑ higher is better, ↓ lower is better."
 )
 
 
