@@ -2,8 +2,11 @@
 
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,3 +307,105 @@ def test_pace_is_written_for_people(
     per_second: float | None, left_s: float | None, text: str
 ) -> None:
     assert terminal.pace(per_second, left_s) == text
+
+
+# A whole run, in a process of its own
+
+SUITE = """\
+name: tiny
+version: 1
+sources: [folder: {path: clips}]
+codecs: [pcm:8, "pcm:12", lowpass:3500]
+metrics: [snr]
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    from signals import noise
+
+    from nacbench import audio
+
+    (tmp_path / "clips").mkdir()
+    for seed in range(6):
+        audio.write(tmp_path / "clips" / f"{seed}.wav", noise(0.5, seed=seed), subtype="PCM_16")
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    return tmp_path
+
+
+def bench(workplace: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "NACBENCH_CACHE": str(workplace / "cache"),
+        "SLOW_CODEC_S": "0.3",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "nacbench", *arguments],
+        cwd=workplace, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_second_run_has_nothing_to_do_and_shows_the_same_board(workplace: Path) -> None:
+    first = bench(workplace, "run", "tiny.yaml", "--no-timing")
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, err
+    assert "6 clips × 1 condition × 3 operating points = 18 coded clips" in out
+    second = bench(workplace, "run", "tiny.yaml", "--no-timing")
+    again, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert "18 are done already, 0 to go" in again
+    board = out[out.index("tiny: clean") :]
+    assert again.endswith(board)
+
+
+SLOW = """\
+import os, time
+from nacbench.codecs.pcm import Pcm
+
+class Slow(Pcm):
+    name = "slow"
+    def encode(self, clip):
+        time.sleep(float(os.environ["SLOW_CODEC_S"]))
+        return super().encode(clip)
+
+class Broken(Pcm):
+    name = "broken"
+    def decode(self, bitstream):
+        raise RuntimeError("out of tune")
+"""
+
+
+def test_control_c_in_mid_run_loses_nothing_and_the_same_command_goes_on(workplace: Path) -> None:
+    (workplace / "lab").mkdir()
+    (workplace / "lab" / "codec.py").write_text(SLOW)
+    command = ("run", "tiny.yaml", "--no-timing", "--codec", "lab.codec:Slow", "--workers", "1")
+    first = bench(workplace, *command)
+    deadline = time.monotonic() + 60
+    while not (records := list(workplace.glob("results/tiny/*/records.jsonl"))) or (
+        records[0].stat().st_size == 0
+    ):
+        assert time.monotonic() < deadline, "no record after a minute"
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 130, err
+    assert err.strip().endswith("Nothing is lost: the same command goes on from here.")
+    assert "Traceback" not in err
+    kept = len(records[0].read_text().splitlines())
+    second = bench(workplace, *command)
+    out, err = second.communicate(timeout=120)
+    assert second.returncode == 0, err
+    assert f"{kept} are done already, {6 * 4 - kept} to go" in out
+    assert list(workplace.glob("results/tiny/*/records.jsonl")) == records
+
+
+def test_failed_records_are_shown_and_the_exit_code_is_3(workplace: Path) -> None:
+    (workplace / "lab").mkdir()
+    (workplace / "lab" / "codec.py").write_text(SLOW)
+    codecs = "lab.codec:Broken,pcm:8"
+    done = bench(workplace, "run", "tiny.yaml", "--no-timing", "--codec", codecs, "--limit", "2")
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 3, err
+    assert "decode: RuntimeError: out of tune" in out

@@ -49,6 +49,15 @@ class Bits(Tin):
         pass
 
 
+class Fixed(Tin):
+    name = "fixed"
+    nominal_kbps = 64.0
+    default_points = ({},)
+
+    def __init__(self) -> None:
+        pass
+
+
 class Absent(Tin):
     name = "absent"
 
@@ -73,7 +82,7 @@ class Rows:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry, things in (
-        (CODECS, {"tin": Tin, "bits": Bits, "absent": Absent}),
+        (CODECS, {"tin": Tin, "bits": Bits, "fixed": Fixed, "absent": Absent}),
         (METRICS, {"likeness": Likeness, "likeness:b": Likeness, "mel:dac": Likeness}),
         (SOURCES, {"rows": Rows}),
     ):
@@ -244,7 +253,7 @@ def test_words_that_older_yaml_reads_as_truth_stay_words(tmp_path: Path) -> None
 def test_kbps_keeps_the_points_at_these_rates(tmp_path: Path) -> None:
     assert [p.key for p in load(tmp_path, GOOD, kbps=[12]).points] == ["tin(kbps=12)"]
     assert problems(tmp_path, GOOD, kbps=[13]) == [
-        "--kbps kbps: no codec of this suite has a point at 13 kbps; there are 6, 12. "
+        "--kbps: no codec of this suite has a point at 13 kbps; there are 6, 12. "
         "'--codec NAME --kbps 13' adds one."
     ]
 
@@ -261,9 +270,13 @@ def test_codec_selects_by_name_series_or_argument_and_adds_what_the_suite_lacks(
     assert keys(codecs=["bits:8"]) == ["bits(bits=8)"]
     assert keys(codecs=["bits:4"]) == ["bits(bits=4)"]
     assert keys(codecs=["tin"], kbps=[12, 14]) == ["tin(kbps=12)", "tin(kbps=14)"]
+    assert keys(codecs=["bits", "tin"], kbps=[6]) == ["bits(bits=8)", "tin(kbps=6)"]
+    assert keys(codecs=["fixed"], kbps=[64]) == ["fixed()"]
+    assert problems(tmp_path, GOOD, codecs=["fixed"], kbps=[6, 8]) == [
+        "--codec: codec 'fixed' runs at 64 kbps, not at 6, 8."
+    ]
     assert problems(tmp_path, GOOD, codecs=["tinn"]) == [
-        "--codec codecs[2]: unknown codec 'tinn'. Did you mean 'tin'? "
-        "'nacbench list codecs' shows all."
+        "--codec: unknown codec 'tinn'. Did you mean 'tin'? 'nacbench list codecs' shows all."
     ]
 
 
@@ -289,7 +302,7 @@ def test_metric_and_audio_replace_the_suites_own(tmp_path: Path) -> None:
     assert not suite.synthetic
     assert [ref.id for ref in suite.clips()] == ["a.wav"]
     assert problems(tmp_path, GOOD, metrics=["likenes"]) == [
-        "--metric metrics[0]: unknown metric 'likenes'. Did you mean 'likeness'? "
+        "--metric: unknown metric 'likenes'. Did you mean 'likeness'? "
         "'nacbench list metrics' shows all."
     ]
 

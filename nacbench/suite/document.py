@@ -43,7 +43,9 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where} {self.place}: {self.message}" if self.place else f"{where}: {self.message}"
+        if self.place and self.line:  # the command line has no places
+            where = f"{where} {self.place}"
+        return f"{where}: {self.message}"
 
 
 @dataclass

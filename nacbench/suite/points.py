@@ -30,6 +30,7 @@ class PlacedPoint:
     point: OperatingPoint
     place: Place
     missing: str | None
+    kbps: float | None = None  # nominal; None where there is none, or it depends on the clip
 
 
 def expand(entries: Sequence[tuple[Place, Entry]], document: Document) -> list[PlacedPoint]:
@@ -78,11 +79,16 @@ class _Expansion:
             return
         missing = missing_reason(self.cls)
         for options, where in self._settings():
-            fits = self._fits(options, where)
-            if fits and (missing is not None or self._builds(options, where)):
-                series, setting = self._names(options)
-                point = OperatingPoint(self.name, options, series, setting)
-                yield PlacedPoint(point, where, missing)
+            if not self._fits(options, where):
+                continue
+            kbps = options.get("kbps")
+            if missing is None:
+                codec = self._built(options, where)
+                if codec is None:
+                    continue
+                kbps = getattr(codec, "nominal_kbps", kbps)
+            point = OperatingPoint(self.name, options, *self._names(options))
+            yield PlacedPoint(point, where, missing, kbps)
 
     def _settings(self) -> Iterator[tuple[dict[str, Any], Place]]:
         """Options and place of each point: lists of swept options are multiplied out."""
@@ -115,17 +121,16 @@ class _Expansion:
             fits &= check_type(self.cls, option, value, place, self.document)
         return fits
 
-    def _builds(self, options: Mapping[str, Any], where: Place) -> bool:
+    def _built(self, options: Mapping[str, Any], where: Place) -> Any:
+        """The codec, or None with the reason noted."""
         try:
-            self.cls(**options)
+            return self.cls(**options)
         except (UserError, ValueError) as error:
             self.document.note(where, f"codec '{self.name}': {str(error).rstrip('.')}.")
-            return False
         except Exception as error:  # a plug-in's own bug is the suite's problem, not a crash
             reason = f"{type(error).__name__}: {error}"
             self.document.note(where, f"codec '{self.name}' cannot be built: {reason}.")
-            return False
-        return True
+        return None
 
     def _names(self, options: Mapping[str, Any]) -> tuple[str, str]:
         """Series and setting: ("Opus", "6 kbps"), ("Opus (vbr off)", "12 kbps")."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +12,10 @@ from nacbench.errors import UserError
 from nacbench.metrics import ALIASES, METRICS
 from nacbench.registry import did_you_mean
 from nacbench.sources import SOURCES, Source
+from nacbench.suite.choice import choose
 from nacbench.suite.document import Document, Place, found
 from nacbench.suite.options import check_names, check_type
-from nacbench.suite.points import PlacedPoint, expand, missing_reason
+from nacbench.suite.points import expand, missing_reason
 from nacbench.suite.schema import Entry, check, entry
 
 
@@ -38,7 +38,7 @@ def resolve(document: Document, override: Override) -> dict[str, Any]:
     _replace(document, override)
     file = check(document)
     points = expand(_entries(document, "codecs"), document)
-    points = _chosen(points, override, document)
+    points = choose(points, override.codecs, override.kbps, document)
     sources = [_source(e, place, document) for place, e in _entries(document, "sources")]
     metrics = _metrics(document)
     conditions = _conditions(document)
@@ -83,53 +83,6 @@ def _entries(document: Document, key: str) -> list[tuple[Place, Entry]]:
         with contextlib.suppress(ValueError):
             entries.append(((key, index), entry(item)))
     return entries
-
-
-def _chosen(points: list[PlacedPoint], override: Override, document: Document) -> list[PlacedPoint]:
-    """The points that `--codec` and `--kbps` ask for, those included that the suite lacks."""
-    if not override.codecs:
-        return _at_rates(points, override.kbps, document) if override.kbps else points
-    chosen: list[PlacedPoint] = []
-    for wanted in override.codecs:
-        own = [item for item in points if _is_called(item, wanted)]
-        rates = {item.point.options.get("kbps") for item in own}
-        missing_rates = [rate for rate in override.kbps if rate not in rates]
-        if override.kbps:
-            own = [item for item in own if item.point.options.get("kbps") in override.kbps]
-        if missing_rates or not own:
-            name = own[0].point.codec if own else wanted
-            options = {"kbps": missing_rates} if missing_rates else {}
-            place: Place = ("codecs", len(document.content.get("codecs") or ()) + len(chosen))
-            document.lines[place] = ("--codec", 0)
-            own = own + expand([(place, Entry(name=name, options=options))], document)
-        chosen += [item for item in own if item.point not in {c.point for c in chosen}]
-    return chosen
-
-
-def _is_called(item: PlacedPoint, wanted: str) -> bool:
-    point = item.point
-    with_argument = (point.codec, *map(str, point.options.values()))
-    return wanted.casefold() in (
-        point.codec.casefold(),
-        point.series.casefold(),
-        ":".join(with_argument).casefold(),
-    )
-
-
-def _at_rates(
-    points: list[PlacedPoint], kbps: Sequence[float], document: Document
-) -> list[PlacedPoint]:
-    rates = {item.point.options["kbps"] for item in points if "kbps" in item.point.options}
-    for rate in kbps:
-        if rate not in rates:
-            there = ", ".join(f"{known:g}" for known in sorted(rates)) or "none"
-            document.lines["kbps",] = ("--kbps", 0)
-            document.note(
-                ("kbps",),
-                f"no codec of this suite has a point at {rate:g} kbps; there are {there}. "
-                f"'--codec NAME --kbps {rate:g}' adds one.",
-            )
-    return [item for item in points if item.point.options.get("kbps") in kbps]
 
 
 def _source(item: Entry, place: Place, document: Document) -> Source | None:
