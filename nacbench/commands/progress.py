@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nacbench.commands.terminal import Steps, clock, console, plural
+from nacbench.commands.terminal import Steps, about, console, plural
 from nacbench.runner import Plan, Progress
 
 PHASES = {"score": "scoring", "time": "timing", "tokens": "tokens", "tables": "tables"}
@@ -43,4 +43,4 @@ def show_plan(plan: Plan) -> None:
     if plan.done:
         screen.print(f"{plan.done:,} are done already, {len(plan.tasks):,} to go")
     if plan.tasks and plan.estimate_s:
-        screen.print(f"about {clock(plan.estimate_s)} min, as earlier runs went")
+        screen.print(f"about {about(plan.estimate_s)}, going by earlier runs")

@@ -198,6 +198,13 @@ def pace(per_second: float | None, left_s: float | None) -> str:
     return f"{rate}, {clock(left_s)} left" if left_s else rate
 
 
+def about(seconds: float) -> str:
+    """`12 s`, `4 min`, `2.5 h`."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def clock(seconds: float) -> str:
     """`2:31`, `1:02:31`."""
     minutes, rest = divmod(round(seconds), 60)
