@@ -194,6 +194,9 @@ def test_a_result_beyond_full_scale_is_attenuated_as_a_whole_and_says_so() -> No
     assert float(noisy.tags["attenuated_db"]) > 3
     quiet = conditions.build(noise_spec("white", 10)).apply(speechlike(), 0)
     assert "attenuated_db" not in quiet.tags
+    loud = conditions.build("clean").apply(speechlike(peak=2.0), 0)
+    assert np.abs(loud.samples).max() == 1.0
+    assert loud.tags["attenuated_db"] == "6.02"
 
 
 def test_silence_has_no_snr_and_says_so() -> None:

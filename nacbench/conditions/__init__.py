@@ -65,12 +65,10 @@ class Condition:
     def apply(self, clip: Clip, seed: int) -> Clip:
         """The clip under this condition; the same object where there is nothing to do.
 
-        A result beyond full scale is attenuated to a peak of 1, which keeps every ratio within
-        it, and tagged `attenuated_db`: a recording could not hold it either, and a codec with
-        integer input would clip it without the reference saying so.
+        A result beyond full scale, or a clean float file beyond it, is attenuated to a peak of 1,
+        which keeps every ratio within it, and tagged `attenuated_db`: a recording could not hold
+        it either, and a codec with integer input would clip it without the reference saying so.
         """
-        if not self._steps:
-            return clip
         changed = clip
         for position, step in enumerate(self._steps):
             key = f"{seed}\n{clip.id}\n{self.name}\n{position}".encode()
