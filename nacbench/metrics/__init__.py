@@ -6,9 +6,18 @@ METRICS = Registry(
     "metric",
     "nacbench.metrics",
     {
+        "estoi": "nacbench.metrics.stoi:Estoi",
+        "lsd": "nacbench.metrics.spectral:Lsd",
+        "mel:audiotools": "nacbench.metrics.spectral:MelAudiotools",
         "mel:dac": "nacbench.metrics.spectral:MelDac",
+        "mel:nemo": "nacbench.metrics.spectral:MelNemo",
+        "pesq:nb": "nacbench.metrics.pesq:PesqNarrowband",
+        "pesq:wb": "nacbench.metrics.pesq:PesqWideband",
         "si_sdr": "nacbench.metrics.si_sdr:SiSdr",
         "snr": "nacbench.metrics.si_sdr:Snr",
+        "stft:audiotools": "nacbench.metrics.spectral:StftAudiotools",
+        "stft:nemo": "nacbench.metrics.spectral:StftNemo",
+        "stoi": "nacbench.metrics.stoi:Stoi",
     },
 )
 

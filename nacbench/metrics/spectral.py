@@ -2,140 +2,190 @@
 
 "Mel distance" names at least four different numbers in the literature, up to ten times apart.
 Each recipe here is one of them, with its own rate, windows, padding, compression and reduction.
-Lower is better, 0 is a copy; scales differ, so recipes are not comparable with each other.
+Lower is better and 0 is a copy; scales differ, so recipes are not comparable with each other.
+
+Conventions: magnitudes are those of an unscaled STFT; means run over channels, frames and bins
+or bands alike.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nacbench.core import Clip, Samples
-from nacbench.errors import UnscorableError
+from nacbench.core import Clip
+from nacbench.metrics.spectrum import Spectrum, Stft, mel_filters
 
-Spectrum = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Stft:
-    """A centred short-time Fourier transform, hop a quarter of the window.
-
-    Attributes:
-        periodic: the Hann window's period is its length; else the length less one.
-        padding: what stands before the first and after the last sample.
-    """
-
-    window_length: int
-    periodic: bool = True
-    padding: Literal["reflect", "constant"] = "reflect"
-
-    def magnitude(self, samples: Samples) -> Spectrum:
-        """`[channels, time]` -> `[channels, frames, bins]`, unscaled.
-
-        Raises:
-            UnscorableError: the clip is shorter than half a window, which reflection needs.
-        """
-        from scipy.fft import rfft
-
-        half = self.window_length // 2
-        if samples.shape[-1] <= half:
-            raise UnscorableError(
-                f"the clip has {samples.shape[-1]} samples at the metric's rate and "
-                f"a window of {self.window_length} needs at least {half + 1}"
-            )
-        padded = np.pad(samples, ((0, 0), (half, half)), self.padding)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.window_length, axis=-1)
-        frames = windows[:, :: self.window_length // 4] * _hann(self.window_length, self.periodic)
-        magnitude: Spectrum = np.abs(rfft(frames, overwrite_x=True))
-        return magnitude
+WINDOWS = tuple(2**power for power in range(5, 12))  # 32…2048 samples
+BANDS = tuple(5 * 2**index for index in range(7))  # 5…320 mel bands, one per 3.2 bins
 
 
-@functools.cache
-def _hann(length: int, periodic: bool) -> Spectrum:
-    period = length if periodic else length - 1
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / period)).astype(np.float32)
+class _Distance:
+    """Mean absolute differences between features of the two clips, summed over the features."""
+
+    version = "1"
+    unit = ""
+    bounds = (0.0, float("inf"))
+    higher_is_better = False
+    mono = False
+    domain = "any"
+
+    def prepare(self, reference: Clip) -> list[Spectrum]:
+        return list(self._features(reference))
+
+    def score(self, prepared: Sequence[Spectrum], decoded: Clip) -> float:
+        pairs = zip(prepared, self._features(decoded), strict=True)
+        return sum(float(np.mean(np.abs(own - other), dtype=np.float64)) for own, other in pairs)
+
+    def _features(self, clip: Clip) -> Iterator[Spectrum]:
+        raise NotImplementedError
 
 
-class MelDac:
-    """Multi-scale mel distance of the Descript Audio Codec paper.
+class MelDac(_Distance):
+    """Multi-scale mel distance of the Descript Audio Codec.
 
-    Seven scales with windows 32…2048 and 5…320 Slaney mel bands; per scale the mean absolute
-    difference of log10(max(mel magnitude, 1e-5)); summed over the scales.
+    Windows 32, 64, … 2048 with 5, 10, … 320 mel bands of unit area; per scale the mean of
+    |log10 max(mel, 1e-5) - log10 max(mel', 1e-5)|; summed over the seven scales.
+
+    Source: Kumar et al., NeurIPS 2023, arXiv:2306.06546, with conf/base.yml of its repository.
+        Differs: none.
     """
 
     name = "mel:dac"
-    version = "1"
-    unit = ""
-    bounds = (0.0, np.inf)
-    higher_is_better = False
-    sample_rate_hz = 44100
-    mono = False
-    domain = "any"
+    sample_rate_hz = 44100  # of the paper's model
     source = "Kumar et al., NeurIPS 2023, arXiv:2306.06546; conf/base.yml of its repository"
 
-    _scales = tuple((2**power, 5 * 2 ** (power - 5)) for power in range(5, 12))
+    def _features(self, clip: Clip) -> Iterator[Spectrum]:
+        for window_length, bands in zip(WINDOWS, BANDS, strict=True):
+            filters = mel_filters(clip.sample_rate_hz, window_length, bands, "slaney")
+            yield _floored_log10(Stft(window_length).magnitude(clip.samples, filters))
 
-    def prepare(self, reference: Clip) -> list[Spectrum]:
-        return [self._log_mel(reference, *scale) for scale in self._scales]
+
+class MelAudiotools(_Distance):
+    """Mel distance with the defaults of descript-audiotools, which Codec-SUPERB reports.
+
+    Windows 2048 and 512 with 150 and 80 mel bands of unit area; per scale the mean of
+    2·|log10 max(mel, 1e-5) - log10 max(mel', 1e-5)| plus that of |mel - mel'|; summed.
+
+    Source: descript-audiotools 348ebf2, MelSpectrogramLoss. Differs: none. (Its early versions
+        applied the floor to the squared magnitude.)
+    """
+
+    name = "mel:audiotools"
+    sample_rate_hz = 44100
+    source = "descript-audiotools 348ebf2, metrics/spectral.py, MelSpectrogramLoss"
+
+    def _features(self, clip: Clip) -> Iterator[Spectrum]:
+        for window_length, bands in ((2048, 150), (512, 80)):
+            filters = mel_filters(clip.sample_rate_hz, window_length, bands, "slaney")
+            mel = Stft(window_length).magnitude(clip.samples, filters)
+            yield mel
+            yield 2 * _floored_log10(mel)
+
+
+class StftAudiotools(_Distance):
+    """STFT distance with the defaults of descript-audiotools: `mel:audiotools` without mel.
+
+    Source: descript-audiotools 348ebf2, MultiScaleSTFTLoss. Differs: none.
+    """
+
+    name = "stft:audiotools"
+    sample_rate_hz = 44100
+    source = "descript-audiotools 348ebf2, metrics/spectral.py, MultiScaleSTFTLoss"
+
+    def _features(self, clip: Clip) -> Iterator[Spectrum]:
+        for window_length in (2048, 512):
+            magnitude = Stft(window_length).magnitude(clip.samples)
+            yield magnitude
+            yield 2 * _floored_log10(magnitude)
+
+
+NEMO_GUARD = 1e-5  # added to each bin's power, so that the root has a gradient at 0
+
+
+class MelNemo(_Distance):
+    """Mel distance of NVIDIA's codec cards.
+
+    Windows and bands of `mel:dac`, triangles of height 1, zero padding, a symmetric window,
+    without the last frame; per scale the mean of |ln(1 + mel) - ln(1 + mel')|; mean over scales.
+
+    Source: NeMo 8cfedd7, MultiResolutionMelLoss over FilterbankFeatures, with the resolutions of
+        audio_codec_low_frame_rate_22050.yaml. Differs: none.
+    """
+
+    name = "mel:nemo"
+    sample_rate_hz = 22050
+    source = "NVIDIA NeMo 8cfedd7, collections/tts/losses/audio_codec_loss.py"
 
     def score(self, prepared: Sequence[Spectrum], decoded: Clip) -> float:
-        return sum(
-            _mean_difference(own, self._log_mel(decoded, *scale))
-            for own, scale in zip(prepared, self._scales, strict=True)
-        )
+        return super().score(prepared, decoded) / len(WINDOWS)
 
-    def _log_mel(self, clip: Clip, window_length: int, bands: int) -> Spectrum:
-        magnitude = Stft(window_length).magnitude(clip.samples)
-        mel = magnitude @ mel_filters(clip.sample_rate_hz, window_length, bands, "slaney").T
-        log_mel: Spectrum = np.log10(np.maximum(mel, np.float32(1e-5)))
-        return log_mel
+    def _features(self, clip: Clip) -> Iterator[Spectrum]:
+        for window_length, bands in zip(WINDOWS, BANDS, strict=True):
+            stft = Stft(window_length, periodic=False, padding="constant", guard=NEMO_GUARD)
+            filters = mel_filters(clip.sample_rate_hz, window_length, bands, None)
+            mel = stft.magnitude(clip.samples, filters)[:, :-1]
+            yield np.log1p(mel, out=mel)
 
 
-def _mean_difference(reference: Spectrum, decoded: Spectrum) -> float:
-    """Mean absolute difference over channels, frames and bands."""
-    return float(np.mean(np.abs(reference - decoded), dtype=np.float64))
+class StftNemo(_Distance):
+    """STFT distance of NVIDIA's codec cards.
 
+    Windows 32, 64, … 2048, symmetric; per window the mean of |ln(1 + |X|) - ln(1 + |Y|)|; mean
+    over the windows.
 
-@functools.cache
-def mel_filters(
-    sample_rate_hz: int, window_length: int, bands: int, norm: Literal["slaney"] | None
-) -> Spectrum:
-    """Triangular mel filters from 0 Hz to Nyquist, `[bands, bins]`.
-
-    Args:
-        norm: "slaney" gives each triangle the area 1 (in Hz); None the height 1.
-
-    Source: Slaney, Auditory Toolbox, 1998: linear below 1 kHz (200/3 Hz per mel), logarithmic
-        above (27 mels for a factor of 6.4).
+    Source: NeMo 8cfedd7, MultiResolutionSTFTLoss, with the resolutions of
+        audio_codec_low_frame_rate_22050.yaml. Differs: none.
     """
-    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate_hz / 2), bands + 2))
-    bins = np.linspace(0.0, sample_rate_hz / 2, window_length // 2 + 1)
-    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    filters = np.maximum(0.0, np.minimum(rising, falling))
-    if norm == "slaney":
-        filters *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
-    return filters.astype(np.float32)
+
+    name = "stft:nemo"
+    sample_rate_hz = 22050
+    source = "NVIDIA NeMo 8cfedd7, collections/tts/losses/audio_codec_loss.py"
+
+    def score(self, prepared: Sequence[Spectrum], decoded: Clip) -> float:
+        return super().score(prepared, decoded) / len(WINDOWS)
+
+    def _features(self, clip: Clip) -> Iterator[Spectrum]:
+        for window_length in WINDOWS:
+            stft = Stft(window_length, periodic=False, guard=NEMO_GUARD)
+            magnitude = stft.magnitude(clip.samples)
+            yield np.log1p(magnitude, out=magnitude)
 
 
-_LINEAR_HZ_PER_MEL = 200 / 3
-_LOG_FROM_HZ = 1000.0
-_LOG_STEP = np.log(6.4) / 27
+class Lsd:
+    """Log-spectral distance: root mean square difference of log power spectra, in dB.
+
+    Window 2048, hop 512, power floored at 1e-8; the root is taken per frame over its bins, the
+    mean over frames and channels. Divide by 10 for the unit of the bandwidth-extension papers.
+
+    Source: Gray and Markel, IEEE Trans. ASSP 24(5), 1976; parameters of Lee and Han (NU-Wave),
+        Interspeech 2021, arXiv:2104.02321. Differs: in dB.
+    """
+
+    name = "lsd"
+    version = "1"
+    unit = "dB"
+    bounds = (0.0, float("inf"))
+    higher_is_better = False
+    sample_rate_hz = None
+    mono = False
+    domain = "any"
+    source = "Gray and Markel, IEEE Trans. ASSP 24(5), 1976; parameters of arXiv:2104.02321"
+
+    def prepare(self, reference: Clip) -> Spectrum:
+        return self._level_db(reference)
+
+    def score(self, prepared: Spectrum, decoded: Clip) -> float:
+        difference = prepared - self._level_db(decoded)
+        return float(np.mean(np.sqrt(np.mean(difference * difference, axis=-1))))
+
+    def _level_db(self, clip: Clip) -> Spectrum:
+        magnitude = Stft(2048).magnitude(clip.samples)
+        level_db: Spectrum = 20 * np.log10(np.maximum(magnitude, np.float32(1e-4)))
+        return level_db
 
 
-def _hz_to_mel(frequency_hz: float) -> float:
-    if frequency_hz < _LOG_FROM_HZ:
-        return frequency_hz / _LINEAR_HZ_PER_MEL
-    return _LOG_FROM_HZ / _LINEAR_HZ_PER_MEL + float(
-        np.log(frequency_hz / _LOG_FROM_HZ) / _LOG_STEP
-    )
-
-
-def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
-    above = _LOG_FROM_HZ * np.exp(_LOG_STEP * (mels - _LOG_FROM_HZ / _LINEAR_HZ_PER_MEL))
-    return np.where(mels * _LINEAR_HZ_PER_MEL < _LOG_FROM_HZ, mels * _LINEAR_HZ_PER_MEL, above)
+def _floored_log10(magnitude: Spectrum) -> Spectrum:
+    logarithm: Spectrum = np.log10(np.maximum(magnitude, np.float32(1e-5)))
+    return logarithm
