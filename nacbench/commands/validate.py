@@ -38,6 +38,7 @@ def validate(suite: tuple[str, ...]) -> None:
             *checked.skipped_metrics,
         ]:
             click.echo(f"  skipped: {what}: {reason}")
+    problems = list(dict.fromkeys(problems))  # suites that extend the same file share its own
     if problems:
         count = [f"{len(problems)} problems."] if len(problems) > 1 else []
         raise UserError("\n".join([*problems, *count]))

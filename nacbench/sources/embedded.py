@@ -9,6 +9,7 @@ from nacbench.core import ClipRef
 from nacbench.errors import UserError
 from nacbench.registry import did_you_mean
 from nacbench.sources.manifest import Manifest
+from nacbench.sources.sampling import choose
 
 MANIFEST = Path(pack.__file__).with_name("manifest.csv")
 
@@ -21,12 +22,18 @@ class Embedded:
 
     Args:
         set: "speech", "music" or "noise".
+        limit, seed: take fewer, see `sampling.choose`.
     """
 
     argument = "set"
 
-    def __init__(self, set: str = "speech") -> None:  # noqa: A002 (its name in a suite)
-        self._set = set
+    def __init__(
+        self,
+        set: str = "speech",  # noqa: A002 (its name in a suite)
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._set, self._limit, self._seed = set, limit, seed
 
     def clips(self) -> list[ClipRef]:
         """
@@ -40,7 +47,7 @@ class Embedded:
                 f"the embedded pack has no set '{self._set}'."
                 f"{did_you_mean(self._set, sets)} It has {', '.join(sets)}."
             )
-        return [
+        refs = [
             ClipRef(
                 id=ref.id,
                 path=ref.path,
@@ -50,3 +57,4 @@ class Embedded:
             for ref in every
             if ref.tags["set"] == self._set
         ]
+        return choose(refs, self._limit, self._seed)
