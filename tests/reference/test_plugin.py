@@ -1,0 +1,54 @@
+"""The reference codec as the bench sees it."""
+
+import numpy as np
+import pytest
+import tiny
+
+from nacbench import coding
+from nacbench.core import Bitstream, Clip
+from nacbench.errors import DecodeError, UserError
+from reference_codec import checkpoint
+from reference_codec.plugin import Reference
+
+BY_PATH = "reference_codec.plugin:Reference"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(tiny.model("tiny-causal"), path)
+    return str(path)
+
+
+def test_the_payload_is_the_file_and_its_packets_are_header_and_blocks(model: str) -> None:
+    clip = Clip(tiny.music(12.0, 44_100, 2), 44_100)
+    codec = coding.build(BY_PATH, {"model": model, "kbps": 1.2})
+    streams = coding.encode(codec, clip)
+    assert len(streams) == 2  # a mono model: one stream per channel
+    packets = streams[0].packets()
+    assert packets[0].startswith(b"NAC\x01") and len(packets) == 3  # blocks of 10 s
+    decoded = coding.decode(coding.build(BY_PATH, {"model": model, "kbps": 1.2}), streams, clip)
+    assert decoded.samples.shape == clip.samples.shape
+    assert codec.tokens(streams[0]).shape == (4, 600)  # 12 s at 50 frames/s
+
+
+def test_a_damaged_payload_is_a_decode_error(model: str) -> None:
+    codec = Reference(model)
+    stream = codec.encode(Clip(tiny.music(1.0, 16_000), 16_000))
+    with pytest.raises(DecodeError, match="byte"):
+        codec.decode(Bitstream(stream.payload[:-7]))
+
+
+def test_presets_are_untrained_and_checkpoints_are_not(model: str) -> None:
+    assert Reference("seanet-16k").untrained
+    assert not Reference(model).untrained
+
+
+def test_an_unknown_model_is_named_with_a_suggestion() -> None:
+    with pytest.raises(UserError, match="Did you mean 'seanet-24k'"):
+        Reference("seanet-25k")
+
+
+def test_the_nominal_rate_is_that_of_the_codebooks_in_use(model: str) -> None:
+    assert Reference(model, kbps=1.3).nominal_kbps == pytest.approx(1.2)
+    assert np.prod(Reference(model, kbps=0.3).codebook_sizes) == 64
