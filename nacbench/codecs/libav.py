@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nacbench.core import Clip, Samples
+from nacbench.codecs import framing
+from nacbench.core import Bitstream, Clip, Samples
 from nacbench.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -152,6 +153,81 @@ class Decoder:
         yield from context.decode(None)
 
 
+def demux(file: bytes) -> tuple[bytes, list[bytes]]:
+    """The set-up data and the packets of the only audio stream of a file."""
+    import av
+
+    with av.open(io.BytesIO(file)) as demuxer:
+        stream = demuxer.streams.audio[0]
+        packets = [bytes(packet) for packet in demuxer.demux(stream) if packet.size]
+        return bytes(stream.codec_context.extradata or b""), packets
+
+
+Need = tuple[str, Literal["r", "w"]]
+"""An FFmpeg codec, for reading or for writing."""
+
+
+class LibavCodec:
+    """A codec that is an FFmpeg encoder, an FFmpeg decoder and a header between them.
+
+    Header: length, rate (as an index into `sample_rates_hz`) and channels; only the length where
+    there is one rate and one channel. Decoded audio keeps the codec's delay, so that it shows.
+
+    Attributes:
+        delay: samples by which the decoded audio is late, at the coded rate.
+        tail: zeros to code after the clip, where the encoder does not flush its delay by itself.
+    """
+
+    sample_rates_hz: tuple[int, ...]
+    channels: tuple[int, ...] = (1,)
+    delay = 0
+    tail = 0
+    encoder: Encoder
+    decoder: Decoder
+
+    def encode(self, clip: Clip) -> Bitstream:
+        coded = self.encoder.encode(clip, self.tail)
+        numbers = [clip.length]
+        if self._numbers > 1:
+            numbers += self.sample_rates_hz.index(clip.sample_rate_hz), clip.channels
+        setup, packets = self.to_transport(coded)
+        return framing.bitstream(numbers, [*setup, *packets], coded.container_bytes)
+
+    def decode(self, bitstream: Bitstream) -> Clip:
+        (length, *stream), packets = framing.parse(bitstream, self._numbers)
+        rate_index, channels = stream or (0, 1)
+        if rate_index >= len(self.sample_rates_hz) or channels not in self.channels:
+            raise DecodeError("the header is damaged: no such rate or channel count")
+        rate = self.sample_rates_hz[rate_index]
+        extradata, packets = self.from_transport(packets)
+        wanted = length + self.delay
+        return Clip(self.decoder.decode(packets, rate, channels, wanted, extradata), rate)
+
+    def to_transport(self, coded: Coded) -> tuple[list[bytes], list[bytes]]:
+        """Set-up data that the decoder needs, and the packets as they are sent."""
+        return [], coded.packets
+
+    def from_transport(self, packets: list[bytes]) -> tuple[bytes, list[bytes]]:
+        """FFmpeg's extradata and the packets as the decoder takes them."""
+        return b"", packets
+
+    @property
+    def _numbers(self) -> int:
+        return 1 if len(self.sample_rates_hz) == len(self.channels) == 1 else 3
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return missing(*cls.requires())
+
+    def build_id(self) -> str:
+        return build_id(*(codec for codec, _ in self.requires()))
+
+    @classmethod
+    def requires(cls) -> tuple[Need, ...]:
+        """FFmpeg codecs, each for reading or writing."""
+        raise NotImplementedError
+
+
 def build_id(*codecs: str) -> str:
     """Versions that decide what these FFmpeg codecs produce."""
     import av
@@ -160,7 +236,7 @@ def build_id(*codecs: str) -> str:
     return f"{'+'.join(codecs)} av {av.__version__} libavcodec {libavcodec}"
 
 
-def missing(*codecs: tuple[str, Literal["r", "w"]]) -> str | None:
+def missing(*codecs: Need) -> str | None:
     """Why one of these (FFmpeg codec, "r" or "w") cannot be used; None when all can."""
     try:
         import av
