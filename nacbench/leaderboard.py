@@ -74,7 +74,7 @@ class Row:
 
     Attributes:
         payload_kbps: bits of all payloads over the duration of all coded clips; container_kbps
-            and compression_ratio alike.
+            and compression_ratio alike. Where the rate is only declared, that.
         delay_ms: median over the clips whose delay could be measured.
         encode_rtf, decode_rtf, peak_memory_mb: from the timing pass, on `machine`.
         rate_declared: somebody gave the rate; no bytes were counted.
@@ -308,6 +308,8 @@ def _row(
     aligned = [r.alignment for r in point if r.alignment is not None]
     delays = [a.delay_ms for a in aligned if a.correlation >= MIN_CORRELATION]
     nominal = [r.nominal_kbps for r in point if r.nominal_kbps is not None]
+    rate_declared = any(note.startswith(RATE_DECLARED) for r in point for note in r.notes)
+    declared_kbps = statistics.fmean(nominal) if rate_declared and nominal else None
     cells = {}
     for metric in metrics:
         scores = [r.scores[metric.name] for r in point if metric.name in r.scores]
@@ -323,7 +325,7 @@ def _row(
         clips=len(point),
         failed=sum(r.failure is not None for r in point),
         cells=cells,
-        payload_kbps=bits / duration_s / 1000 if coded else None,
+        payload_kbps=bits / duration_s / 1000 if coded else declared_kbps,
         container_kbps=(
             container_bits / sum(r.duration_s for r in stored) / 1000 if stored else None
         ),
@@ -335,7 +337,7 @@ def _row(
         machine=timing.machine if timing else None,
         delay_ms=statistics.median(delays) if delays else None,
         peak_memory_mb=timing.peak_memory_mb if timing else None,
-        rate_declared=any(note.startswith(RATE_DECLARED) for r in point for note in r.notes),
+        rate_declared=rate_declared,
     )
 
 

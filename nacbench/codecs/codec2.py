@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nacbench.codecs import framing, shared_library
 from nacbench.core import Bitstream, Clip
@@ -87,7 +88,7 @@ class Codec2:
             speech = np.zeros((len(coded), hop), np.int16)
             for samples, frame in zip(speech, coded, strict=True):
                 library.codec2_decode(state, _at(samples), _at(frame))
-        return Clip(speech.ravel()[: length + TAIL] / np.float32(32768), 8000)
+        return Clip((speech.ravel()[: length + TAIL] / 32768).astype(np.float32), 8000)
 
     @classmethod
     def missing(cls) -> str | None:
@@ -138,5 +139,5 @@ def _geometry(library: ctypes.CDLL, state: ctypes.c_void_p) -> tuple[int, int, i
     return int(library.codec2_samples_per_frame(state)), frame_bits, 8 // math.gcd(8, frame_bits)
 
 
-def _at(array: np.ndarray) -> ctypes.c_void_p:
+def _at(array: NDArray[Any]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

@@ -95,7 +95,7 @@ class Command:
         self._suffix = suffix
         self._timeout_s = timeout_s
         self.nominal_kbps = kbps
-        self.sample_rates_hz = () if sample_rate_hz is None else (sample_rate_hz,)
+        self.sample_rates_hz: tuple[int, ...] = () if sample_rate_hz is None else (sample_rate_hz,)
         self.channels = (channels,)
 
     def encode(self, clip: Clip) -> Bitstream:
@@ -131,8 +131,8 @@ class Command:
         levels = np.frombuffer(data[: len(data) // frame_bytes * frame_bytes], "<i2")
         if not levels.size:
             raise DecodeError(f"{self._decode[0]} wrote no audio")
-        samples = levels.reshape(-1, self.channels[0]).T / np.float32(32768)
-        return Clip(samples, self.sample_rates_hz[0])
+        samples = levels.reshape(-1, self.channels[0]).T / 32768
+        return Clip(samples.astype(np.float32), self.sample_rates_hz[-1])
 
     def build_id(self) -> str:
         """The content of the programs, and of any other file that an argument names."""

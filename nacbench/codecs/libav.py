@@ -157,7 +157,7 @@ def demux(file: bytes) -> tuple[bytes, list[bytes]]:
     """The set-up data and the packets of the only audio stream of a file."""
     import av
 
-    with av.open(io.BytesIO(file)) as demuxer:
+    with av.open(io.BytesIO(file), "r") as demuxer:
         stream = demuxer.streams.audio[0]
         packets = [bytes(packet) for packet in demuxer.demux(stream) if packet.size]
         return bytes(stream.codec_context.extradata or b""), packets

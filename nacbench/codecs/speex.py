@@ -92,7 +92,7 @@ class Speex:
                 samples = ctypes.c_void_p(frame.ctypes.data)
                 if library.speex_decode_int(state, bits, samples) != 0:
                     raise DecodeError(f"packet {index} is not a Speex frame")
-        return Clip(speech.ravel()[:wanted] / np.float32(32768), RATES_HZ[mode])
+        return Clip((speech.ravel()[:wanted] / 32768).astype(np.float32), RATES_HZ[mode])
 
     def _file_header(self, hop: int) -> bytes:
         """`SpeexHeader` of speex_header.h: version 1, 4th bit-stream, mono, no VBR."""

@@ -60,8 +60,8 @@ class Verdict:
 
     facts: Mapping[str, Any]
     nominal_kbps: float | None
-    payload_bytes: int
-    container_bytes: int
+    payload_bytes: int | None
+    container_bytes: int | None
     payload_sha256: str
     decoded_sha256: str
     alignment: Alignment
@@ -184,9 +184,7 @@ class Judge:
         heard = self._compare(reference, reference_sha256, decoded, decoded_sha256, hearing, stage)
         return Verdict(
             facts=facts_of(reference, reference_sha256),
-            nominal_kbps=_nominal_kbps(codec, len(streams)),
-            payload_bytes=sum(len(stream.payload) for stream in streams),
-            container_bytes=sum(stream.container_bytes for stream in streams),
+            **_rates(codec, streams),
             payload_sha256=payload_sha256(streams),
             decoded_sha256=decoded_sha256,
             notes=_notes(codec, reference),
@@ -295,14 +293,25 @@ def _notes(codec: Any, reference: Clip) -> tuple[str, ...]:
     """What a reader of the record should know: rate conversion, and what the codec itself says."""
     coded_hz = coding.coded_rate_hz(codec, reference.sample_rate_hz)
     own: tuple[str, ...] = tuple(getattr(codec, "notes", ()))
+    if hasattr(codec, "declared_kbps"):
+        own = ("rate declared, not measured", *own)
     if coded_hz == reference.sample_rate_hz:
         return own
     return f"coded at {coded_hz} Hz", *own
 
 
-def _nominal_kbps(codec: Any, streams: int) -> float | None:
+def _rates(codec: Any, streams: tuple[Bitstream, ...]) -> dict[str, Any]:
+    """What was asked for, and what was measured unless the rate is only declared."""
+    declared = getattr(codec, "declared_kbps", None)
+    if declared is not None:
+        total = sum(float(declared(stream)) for stream in streams)
+        return {"nominal_kbps": total, "payload_bytes": None, "container_bytes": None}
     per_stream = getattr(codec, "nominal_kbps", None)
-    return None if per_stream is None else float(per_stream) * streams
+    return {
+        "nominal_kbps": None if per_stream is None else float(per_stream) * len(streams),
+        "payload_bytes": sum(len(stream.payload) for stream in streams),
+        "container_bytes": sum(stream.container_bytes for stream in streams),
+    }
 
 
 def _raw_si_sdr(reference: Clip, decoded: Clip) -> float | None:

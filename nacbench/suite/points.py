@@ -12,7 +12,7 @@ from typing import Any
 
 from nacbench.codecs import CODECS
 from nacbench.core import OperatingPoint
-from nacbench.errors import UserError
+from nacbench.errors import CodecUnavailableError, UserError
 from nacbench.suite.document import Document, Place
 from nacbench.suite.options import check_names, check_type, parameters
 from nacbench.suite.schema import Entry
@@ -81,14 +81,18 @@ class _Expansion:
         for options, where in self._settings():
             if not self._fits(options, where):
                 continue
-            kbps = options.get("kbps")
+            kbps, absent = options.get("kbps"), missing
             if missing is None:
-                codec = self._built(options, where)
-                if codec is None:
-                    continue
-                kbps = getattr(codec, "nominal_kbps", kbps)
+                try:
+                    codec = self._built(options, where)
+                except CodecUnavailableError as error:  # a program or file of this very setting
+                    absent = str(error)
+                else:
+                    if codec is None:
+                        continue
+                    kbps = getattr(codec, "nominal_kbps", kbps)
             point = OperatingPoint(self.name, options, *self._names(options))
-            yield PlacedPoint(point, where, missing, kbps)
+            yield PlacedPoint(point, where, absent, kbps)
 
     def _settings(self) -> Iterator[tuple[dict[str, Any], Place]]:
         """Options and place of each point: lists of swept options are multiplied out."""
@@ -125,6 +129,8 @@ class _Expansion:
         """The codec, or None with the reason noted."""
         try:
             return self.cls(**options)
+        except CodecUnavailableError:
+            raise
         except (UserError, ValueError) as error:
             self.document.note(where, f"codec '{self.name}': {str(error).rstrip('.')}.")
         except Exception as error:  # a plug-in's own bug is the suite's problem, not a crash
