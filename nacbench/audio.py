@@ -60,7 +60,8 @@ def read(
         if not path.exists():
             raise UserError(f"{path}: no such file.") from error
         raise UserError(f"{path}: not readable as audio ({error}) Is it truncated?") from error
-    if samples.shape[0] < length:
+    short = samples.shape[0] < length
+    if short and (duration_s is not None or file.format != "MP3" or _mp3_states_its_length(path)):
         raise UserError(
             f"{path}: truncated: {start + samples.shape[0]:,} of {start + length:,} samples can be "
             "read. Copy or download it again."
@@ -169,7 +170,7 @@ def _part(
 def _read_frames(file: Any, start: int, length: int) -> Samples:
     """`[time, channels]`, fewer than asked where the file ends early; grows as it is read."""
     # MP3 seeks by its table of contents, which is not sample-exact: read up to the start instead.
-    skip = start if file.format == "MPEG" else 0
+    skip = start if file.format == "MP3" else 0
     if skip < start:
         file.seek(start)
     blocks: list[Samples] = []
@@ -208,6 +209,19 @@ def _ogg_has_ended(path: Path) -> bool:
         return False
     segments = page[26]
     return len(page) >= 27 + segments + sum(page[27 : 27 + segments])
+
+
+def _mp3_states_its_length(path: Path) -> bool:
+    """Whether its first frame carries a Xing, Info or VBRI header; else the length is a guess."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head[:3] == b"ID3":  # skip the tag; its size is four times 7 bits, ID3v2.4 §3.1
+            size = int("".join(f"{byte & 0x7F:07b}" for byte in head[6:]) or "0", base=2)
+            file.seek(10 + size)
+        else:
+            file.seek(0)
+        frame = file.read(4096)
+    return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _refuse_not_finite(path: Path, samples: Samples, sample_rate_hz: int) -> None:

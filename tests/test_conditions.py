@@ -177,7 +177,7 @@ def test_babble_of_recordings_leaves_out_the_clip_and_its_speaker(tmp_path: Path
 
 
 def test_a_looped_recording_is_seamless() -> None:
-    sine = np.sin(2 * np.pi * 100 * np.arange(1234) / RATE).astype(np.float32)[None]
+    sine = np.sin(1 + 2 * np.pi * 100 * np.arange(1234) / RATE).astype(np.float32)[None]
     looped = loop(sine, 10000, 160)
     assert looped.shape == (1, 10000)
     np.testing.assert_array_equal(looped[:, :1074], sine[:, :1074])

@@ -95,6 +95,17 @@ def test_a_server_that_sends_more_than_the_index_says_is_cut_off(tmp_path: Path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 0
 
 
+@pytest.mark.parametrize("left", [0, 100_000, 200_000])
+@pytest.mark.parametrize("length", [1, 150_000, 300_001])
+def test_a_file_of_another_size_is_refused(tmp_path: Path, left: int, length: int) -> None:
+    server = Behaviour(files={"/file": (CONTENT + b"?")[:length]})
+    if left:
+        (tmp_path / "file.part").write_bytes(CONTENT[:left])
+    with serving(server) as address, pytest.raises(UserError, match=f"file has {length:,} bytes"):
+        get(address, tmp_path / "file")
+    assert len(server.requests) <= 2
+
+
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_a_refusal_is_final_and_named(tmp_path: Path, status: int) -> None:
     server = serve(status=status)

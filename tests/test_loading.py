@@ -140,6 +140,33 @@ def test_a_part_is_the_same_samples_as_in_the_whole(tmp_path: Path, suffix: str)
     np.testing.assert_array_equal(part.samples, whole.samples[:, 60000:84000])
 
 
+def test_a_part_of_an_mp3_of_variable_rate_is_exact(tmp_path: Path) -> None:
+    """libsndfile's own seek is off by thousands of samples here."""
+    samples = noise(20 * RATE, 1)[:, 0]
+    samples *= np.arange(len(samples)) % RATE < RATE // 2
+    path, options = tmp_path / "a.mp3", {"bitrate_mode": "VARIABLE", "compression_level": 0.5}
+    with soundfile.SoundFile(path, "w", RATE, 1, format="MP3", **options) as file:
+        file.write(samples)
+    part = audio.read(path, start_s=15.9, duration_s=0.5)
+    np.testing.assert_array_equal(
+        part.samples, audio.read(path).samples[:, round(15.9 * RATE) :][:, : RATE // 2]
+    )
+
+
+def test_an_mp3_without_a_length_is_read_to_its_end(tmp_path: Path) -> None:
+    import av
+
+    samples = noise(5 * RATE, 1).T
+    path = tmp_path / "a.mp3"
+    with av.open(str(path), "w", options={"write_xing": "0"}) as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, layout="mono")
+        stream.codec_context.format, stream.bit_rate = "fltp", 64000
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.rate = RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert soundfile.info(path).frames > audio.read(path).length >= 5 * RATE
+
+
 @pytest.mark.parametrize(("start_s", "duration_s"), [(0.2, None), (0, 0.2), (-1, 0.05), (0, 0)])
 def test_a_part_outside_the_file_is_refused(
     tmp_path: Path, start_s: float, duration_s: float | None

@@ -93,11 +93,9 @@ def _fill(
     stop: Event,
 ) -> None:
     """Append to `part` until it has `size` bytes."""
-    if _size(part) > size:
-        part.unlink()
     patience_s = patience.attempts * patience.silence_s + size / patience.slowest_bytes_per_s
     deadline = time.monotonic() + patience_s
-    failures = 0
+    failures, best = 0, _size(part)
     while (have := _size(part)) < size:
         progress(have)
         try:
@@ -114,7 +112,8 @@ def _fill(
             trouble = error
         except (OSError, http.client.HTTPException) as error:
             trouble = error
-        failures = 0 if _size(part) > have else failures + 1
+        failures = 0 if _size(part) > best else failures + 1
+        best = max(best, _size(part))
         if failures >= patience.attempts or time.monotonic() > deadline:
             raise UserError(
                 f"{url}: stopped at {_size(part):,} of {size:,} bytes ({_reason(trouble)}). "
@@ -143,6 +142,12 @@ def _receive(
     with _OPENER.open(request, timeout=silence_s) as answer:
         if have and not _continues(answer, have):
             have = 0  # the server has no ranges and sends all of it again
+        announced = answer.length  # of what follows; None where the server does not say
+        if announced is not None and have + announced != size:
+            raise UserError(
+                f"{url}: refused: the server's file has {have + announced:,} bytes, the index "
+                f"expects {size:,}. The file was changed at its source."
+            )
         with part.open("ab" if have else "wb") as file:
             while chunk := answer.read1(CHUNK_BYTES):
                 if have + len(chunk) > size:
