@@ -126,12 +126,16 @@ def _panel(axes: Axes, rows: Sequence[Row], metric: MetricInfo, style: dict[str,
         if points:
             _series(axes, points, look)
     axes.set_xscale("log", base=2)
+    rates = [row.payload_kbps or 0.0 for row in _competing([r for r in rows if r.payload_kbps])]
+    if rates:  # of every panel alike, also where a metric has no score at some rate
+        margin = max((max(rates) / min(rates)) ** 0.03, 1.05)
+        axes.set_xlim(min(rates) / margin, max(rates) * margin)
     axes.set_title(f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {metric.arrow}")
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
     _octaves(axes)
     axes.tick_params(length=2.5, labelsize=8.5)
-    axes.margins(x=0.03, y=0.06)
+    axes.margins(y=0.06)
     anchors = [(_point(row, metric)[1], row.name) for row in rated if row not in competing]
     _anchor_lines(axes, sorted(anchors), metric)
 
