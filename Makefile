@@ -22,7 +22,7 @@ slow: $(VENV)/ready
 	$(BIN)/pytest -m slow
 
 pack: $(VENV)/ready # needs speech engines and a sound font: docs/embedded-pack.md
-	$(BIN)/python -m nacbench.pack.build
+	$(BIN)/python -m nacbench.pack.rebuild
 
 # Codecs that tests run beside ours. Their networks need PyTorch alone, their pins are outdated.
 PEERS := descript-audio-codec encodec nemo_toolkit

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from nacbench import pack, sources
 from nacbench.errors import UserError
-from nacbench.pack.build import music
-from nacbench.pack.build.midi import phrase
-from nacbench.pack.build.models import plucked_string
-from nacbench.pack.build.track import run
+from nacbench.pack.rebuild import music
+from nacbench.pack.rebuild.midi import phrase
+from nacbench.pack.rebuild.models import plucked_string
+from nacbench.pack.rebuild.track import run
 from nacbench.sources.loading import load
 
 FOLDER = Path(pack.__file__).parent
