@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 REAL = ROOT / ".." / "shared" / "data"
 WEIGHTS = REAL.parent / "weights"
 needs_recordings = pytest.mark.skipif(
-    not (REAL / "MANIFEST.csv").exists(), reason="no recordings in ../shared/data"
+    not ((REAL / "MANIFEST.csv").exists() and WEIGHTS.exists()),
+    reason="no recordings in ../shared/data or no weights in ../shared/weights",
 )
 SHORT = Patience(silence_s=0.5, attempts=2, pause_s=0.01)
 RATE = 8000
