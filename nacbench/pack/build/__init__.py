@@ -1,5 +1,0 @@
-"""Rebuild the embedded pack: `python -m nacbench.pack.build`.
-
-Needs speech engines and a sound font that Debian packages; the message of a missing one names
-its package. Using the pack needs none of them.
-"""
