@@ -40,12 +40,12 @@ def suspicions(table: ResultTable, board: Board) -> tuple[Remark, ...]:
         place = f"{section.condition}: " if len(board.sections) > 1 else ""
         for row in section.rows:
             name = f"{place}{row.name}"
-            aligned = [r.alignment for r in records[row.point_key] if r.alignment is not None]
+            trusted = _trusted(records[row.point_key])
             sentences = [
                 *_mislabelled(row),
-                *_moving_delay(aligned),
-                *_changed_level(aligned),
-                *_inverted(aligned),
+                *_moving_delay(trusted),
+                *_changed_level([alignment for _, alignment in trusted]),
+                *_inverted([alignment for _, alignment in trusted]),
             ]
             found += [Remark(name, sentence) for sentence in sentences]
         for metric in board.headline:
@@ -66,9 +66,17 @@ def _mislabelled(row: Row) -> Iterator[str]:
             )
 
 
-def _moving_delay(aligned: Iterable[Alignment]) -> Iterator[str]:
-    delays = [a.delay_ms for a in aligned if a.correlation >= TRUSTED_CORRELATION]
-    if delays:
+def _trusted(records: Sequence[Record]) -> list[tuple[Record, Alignment]]:
+    """Records whose alignment can be trusted; none where those are the lesser part."""
+    known = [(r, r.alignment) for r in records if r.alignment is not None]
+    trusted = [(r, a) for r, a in known if a.correlation >= TRUSTED_CORRELATION]
+    return trusted if 2 * len(trusted) >= len(known) else []
+
+
+def _moving_delay(trusted: Sequence[tuple[Record, Alignment]]) -> Iterator[str]:
+    """By sample rate: a delay of so many samples is another time at another rate."""
+    for rate in sorted({record.sample_rate_hz for record, _ in trusted}):
+        delays = [a.delay_ms for record, a in trusted if record.sample_rate_hz == rate]
         middle = statistics.median(delays)
         off = sum(abs(delay - middle) > DELAY_TOLERANCE_MS for delay in delays)
         if off:
@@ -79,22 +87,17 @@ def _moving_delay(aligned: Iterable[Alignment]) -> Iterator[str]:
             )
 
 
-def _changed_level(aligned: Iterable[Alignment]) -> Iterator[str]:
+def _changed_level(trusted: Sequence[Alignment]) -> Iterator[str]:
     """The least-squares gain shrinks with the correlation; divided by it, the level is left."""
-    levels = [
-        a.gain_db - 20 * math.log10(a.correlation)
-        for a in aligned
-        if a.correlation >= TRUSTED_CORRELATION
-    ]
+    levels = [a.gain_db - 20 * math.log10(a.correlation) for a in trusted]
     if levels and abs(statistics.median(levels)) > LEVEL_TOLERANCE_DB:
         yield f"the level changes by {statistics.median(levels):+.1f} dB (median)"
 
 
-def _inverted(aligned: Iterable[Alignment]) -> Iterator[str]:
-    polarities = [a.polarity for a in aligned if a.correlation >= TRUSTED_CORRELATION]
-    inverted = sum(polarity < 0 for polarity in polarities)
+def _inverted(trusted: Sequence[Alignment]) -> Iterator[str]:
+    inverted = sum(alignment.polarity < 0 for alignment in trusted)
     if inverted:
-        yield f"the polarity is inverted in {inverted} of {len(polarities)} clips"
+        yield f"the polarity is inverted in {inverted} of {len(trusted)} clips"
 
 
 def _dips(

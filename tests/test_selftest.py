@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,3 +238,9 @@ def test_a_check_that_breaks_has_not_passed() -> None:
 
     found = selftest.run([replace(PROBES["identity"], check=broken)], workers=0)[0]
     assert (found.passed, found.detail) == (False, "ZeroDivisionError: no clips")
+
+
+def test_the_documentation_has_every_probe_in_order() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "selftest.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if "|" in line]
+    assert rows[2:] == list(PROBES)

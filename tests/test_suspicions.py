@@ -63,6 +63,20 @@ def test_a_delay_that_moves_between_clips_is_stated() -> None:
     assert "1 of 10 are more than 1 ms from the median of 6.50 ms" in found[0]
 
 
+def test_a_delay_in_samples_may_be_another_time_at_another_rate() -> None:
+    slow = [record(clip=f"s{i}", kbps=16, alignment=aligned(46.04)) for i in range(3)]
+    fast = [
+        record(clip=f"f{i}", kbps=16, sample_rate_hz=48000, alignment=aligned(23.02))
+        for i in range(3)
+    ]
+    assert findings(slow + fast) == []
+
+
+def test_alignments_of_a_vocoder_are_not_trusted() -> None:
+    lost = [Alignment(0.0, 0.0, 1, correlation=0.1)] * 9 + [Alignment(9.0, 0.0, -1, 0.55)]
+    assert findings([record(clip=f"c{i}", alignment=a) for i, a in enumerate(lost)]) == []
+
+
 def test_a_changed_level_is_stated_but_a_weak_correlation_alone_is_not() -> None:
     quiet = point(16, alignment=Alignment(6.5, gain_db=-20.0, polarity=1, correlation=1.0))
     assert findings(quiet) == ["Opus 16 kbps: the level changes by -20.0 dB (median)"]

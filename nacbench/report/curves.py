@@ -21,7 +21,7 @@ PANEL_INCHES = (4.0, 2.75)
 TITLE_INCHES = 0.45
 MAX_COLUMNS = 3
 LEGEND_COLUMNS = 6  # below the panels
-LABEL_HEIGHT = 0.05  # of the axis
+LABEL_HEIGHT = 0.055  # of an anchor's name, as a share of the axis
 INK, FAINT = "#222222", "#E4E4E4"
 STYLE: dict[str, Any] = {
     "axes.edgecolor": "#9A9A9A",
@@ -164,23 +164,23 @@ def _anchor_lines(axes: Axes, anchors: Sequence[tuple[float, str]], metric: Metr
 
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    apart = LABEL_HEIGHT * (high - low)
-    labels: list[tuple[float, str]] = []
+    room = LABEL_HEIGHT * (high - low)
+    labels: list[tuple[float, str]] = []  # lower edge of the text, names
     for height, name in anchors:
         if not low < height < high:
             continue
         axes.axhline(height, color="#8A8A8A", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
-        if labels and height - labels[-1][0] < apart:
-            height, name = labels[-1][0], f"{labels.pop()[1]}, {name}"
-        labels.append((height, name))
-    for height, name in labels:
+        edge = min(height, high - room)
+        if labels and edge < labels[-1][0] + room:
+            edge, name = labels[-1][0], f"{labels.pop()[1]}, {name}"
+        labels.append((edge, name))
+    for edge, name in labels:
         # Curves run from one low corner to the opposite high one; the label takes the free side.
-        upper = height > (low + high) / 2
+        upper = edge > (low + high) / 2
         left = upper == (metric.higher_is_better is not False)
-        below = height > high - apart
         axes.text(
-            0.012 if left else 0.988, height, name, transform=axes.get_yaxis_transform(),
-            ha="left" if left else "right", va="top" if below else "bottom",
+            0.012 if left else 0.988, edge, name, transform=axes.get_yaxis_transform(),
+            ha="left" if left else "right", va="bottom",
             fontsize=6.8, color="#777777", zorder=4,
             path_effects=[withStroke(linewidth=2, foreground="white", alpha=0.8)],
         )  # fmt: skip

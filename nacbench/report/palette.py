@@ -24,7 +24,7 @@ Line = Literal["-", "--", ":"]
 LINES: tuple[Line, ...] = ("-", "--", ":")
 
 # Codecs that every suite has keep their look, so that two pictures can be laid side by side.
-KNOWN = ("Opus", "MP3", "AAC", "Vorbis", "AMR-WB", "AMR-NB", "LC3", "G.722", "Codec2", "Speex")
+KNOWN = ("Opus", "MP3", "AAC-LC", "Vorbis", "AMR-WB", "AMR-NB", "LC3", "G.722", "Codec2", "Speex")
 
 
 class Look(NamedTuple):
