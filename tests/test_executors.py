@@ -26,7 +26,7 @@ def _handlers_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def roles(target: str = "Hostile", **options: object) -> dict[str, Role]:
-    return {"it": Role(f"hostile:{target}", **options)}
+    return {"it": Role(f"hostile.handlers:{target}", **options)}
 
 
 def ask(task: object):

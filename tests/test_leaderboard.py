@@ -157,6 +157,11 @@ def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:
     assert [f.name for f in files if f.read_bytes() != (second / f.name).read_bytes()] == []
 
 
-def test_curves_can_be_drawn_from_a_single_point(tmp_path: Path) -> None:
-    curves.draw(table_of(*clips("Opus", [3.0])), tmp_path / "one.png")
+@pytest.mark.parametrize("kbps", [16.0, 334.75929041872985])  # at the latter, margins vanish
+def test_curves_can_be_drawn_from_a_single_point(tmp_path: Path, kbps: float) -> None:
+    board = leaderboard(table_of(*clips("Opus", [3.0])))
+    (section,) = board.sections
+    row = replace(section.rows[0], payload_kbps=kbps)
+    board = replace(board, sections=(replace(section, rows=(row,)),))
+    curves.draw(board, tmp_path / "one.png")
     assert (tmp_path / "one.png").stat().st_size > 5000

@@ -29,6 +29,7 @@ THREAD_VARIABLES = (
 )
 TREE_PERIOD_S = 1.0  # a look at child processes reads all of /proc
 MAX_NOISE_BYTES = 1 << 20
+START_S = 60.0  # imports on a busy machine; no codec of the user has run yet
 DEATH_S = 2.0  # from the end of a pipe to the end of its process, a core dump between them
 PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]);"
@@ -98,9 +99,10 @@ class WorkerProcess:
         """Ends the process when it is over a limit, or notices that it is gone."""
         if self._process.poll() is not None and not self.pipe.poll():
             return self._death()
-        if time.monotonic() - self._since > limits.seconds:
+        patience_s = max(limits.seconds, START_S) if self.stage == "start" else limits.seconds
+        if time.monotonic() - self._since > patience_s:
             self.end()
-            return self._failure("hung", f"still running after {limits.seconds:g} s")
+            return self._failure("hung", f"still running after {patience_s:g} s")
         if self._memory_mb() > limits.memory_mb:
             self.end()
             return self._failure("memory", f"used more than {limits.memory_mb:g} MB")

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from nacbench.executors import Failure
-from nacbench.executors.inline import build, describe, handle
+from nacbench.executors.handling import build, describe, handle
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 

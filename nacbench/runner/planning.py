@@ -95,8 +95,9 @@ def locate(suite: Suite, identity: str, results: Path, fresh: bool) -> tuple[Pat
     parent = results / suite.name
     if not fresh:
         for directory in sorted(parent.glob(f"*-{identity[:8]}"), reverse=True):
-            if _identity_in(directory) == identity:
-                return directory, True
+            held = _identity_in(directory)
+            if held == identity or (held is None and not (directory / "records.jsonl").exists()):
+                return directory, True  # the latter was killed before it had begun
     begun = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d-%H%M%S")
     return parent / f"{begun}-{identity[:8]}", False
 

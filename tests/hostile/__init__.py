@@ -1,0 +1,1 @@
+"""What codecs, metrics and processes have been seen to do, on purpose."""
