@@ -16,6 +16,8 @@ import click
 
 from nacbench import __version__
 from nacbench.commands.cache import cache
+from nacbench.commands.check import baseline, check
+from nacbench.commands.compare import compare
 from nacbench.commands.data import data
 from nacbench.commands.listing import list_
 from nacbench.commands.report import report
@@ -55,7 +57,19 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, list_, report, score, data, cache, selftest):
+for command in (
+    run,
+    validate,
+    list_,
+    report,
+    compare,
+    check,
+    baseline,
+    score,
+    data,
+    cache,
+    selftest,
+):
     cli.add_command(command)
 
 

@@ -34,14 +34,17 @@ LAYERS = {
     "scoring": 3,
     "suite": 4,
     "leaderboard": 4,
+    "baseline": 5,
+    "comparison": 5,
     "pairs": 5,
+    "regression": 6,
     "suspicions": 5,
-    "report": 6,
-    "runner": 7,
-    "selftest": 8,
-    "testing": 8,
-    "commands": 9,
-    "cli": 10,
+    "report": 7,
+    "runner": 8,
+    "selftest": 9,
+    "testing": 9,
+    "commands": 10,
+    "cli": 11,
 }
 WITHIN_LAYER_1 = {("alignment", "audio"), ("data", "registry")}
 
