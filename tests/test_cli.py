@@ -19,6 +19,7 @@ from tables import example_table
 
 from nacbench.cli import cli
 from nacbench.commands import terminal
+from nacbench.core import OperatingPoint
 from nacbench.errors import UserError
 from nacbench.results import ResultTable, to_json
 
@@ -152,7 +153,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., d
         def load(name: str, **changes: Any) -> Any:
             called.update(changes)
             shape = {"conditions": ["clean"], "points": [1, 2, 3, 4], "metrics": ["si_sdr"]}
-            return SimpleNamespace(title="Clean speech", synthetic=True, **shape)
+            evs = [OperatingPoint("evs", {"kbps": k}, "EVS", f"{k} kbps") for k in (9.6, 13.2)]
+            skipped = {
+                "skipped": [(point, "install [evs] first") for point in evs],
+                "skipped_metrics": [("squim", "pip install torchaudio")],
+            }
+            return SimpleNamespace(title="Clean speech", synthetic=True, **shape, **skipped)
 
         monkeypatch.setattr(runner, "run", run)
         monkeypatch.setattr(suites, "load", load)
@@ -173,6 +179,8 @@ def test_run_shows_plan_progress_leaderboard_and_where_it_lies(
     assert plan == (
         "Clean speech (synthetic pack)\n"
         "2 clips × 1 condition × 4 operating points = 8 coded clips, each scored by 1 metric\n"
+        "skipped EVS (2 points): install [evs] first\n"
+        "skipped squim: pip install torchaudio\n"
         "3 are done already, 5 "
     )
     assert "scoring: 2/2, 1 failed" in result.stderr

@@ -1,6 +1,7 @@
 """What can be used is documented: commands, options, codecs, metrics, keys of a suite."""
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from nacbench.suite.schema import Limits, SuiteFile, TimingSettings
 
 DOCS = Path(__file__).parents[1] / "docs"
 COMMANDS = (DOCS / "commands.md").read_text(encoding="utf-8")
+PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
 SUITES = (DOCS / "suites.md").read_text(encoding="utf-8")
 
 
@@ -104,3 +106,24 @@ def test_the_examples_of_sources_and_conditions_are_valid() -> None:
             sources.build(source)
         for condition in example.get("conditions", ()):
             conditions.build(condition)
+
+
+def shell_lines() -> list[str]:
+    """Every call of nacbench in a shell block of README and docs."""
+    texts = [
+        path.read_text(encoding="utf-8") for path in (DOCS.parent / "README.md", *DOCS.glob("*.md"))
+    ]
+    blocks = [
+        block for text in texts for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    ]
+    return [line for block in blocks for line in block.splitlines() if line.startswith("nacbench ")]
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_every_call_in_the_documentation_is_understood(line: str) -> None:
+    words = shlex.split(line.partition(">")[0], comments=True)[1:]
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        assert words[0] in command.commands, line
+        command = command.commands[words.pop(0)]
+    command.make_context("nacbench", words)

@@ -272,6 +272,7 @@ def test_codec_selects_by_name_series_or_argument_and_adds_what_the_suite_lacks(
     assert keys(codecs=["tin"], kbps=[12, 14]) == ["tin(kbps=12)", "tin(kbps=14)"]
     assert keys(codecs=["bits", "tin"], kbps=[6]) == ["bits(bits=8)", "tin(kbps=6)"]
     assert keys(codecs=["fixed"], kbps=[64]) == ["fixed()"]
+    assert load(tmp_path, GOOD, codecs=["fixed"]).points[0].setting == "64 kbps"
     assert problems(tmp_path, GOOD, codecs=["fixed"], kbps=[6, 8]) == [
         "--codec: codec 'fixed' runs at 64 kbps, not at 6, 8."
     ]

@@ -24,12 +24,14 @@ def list_() -> None:
 def codecs() -> None:
     """Codecs, and how to install those that are missing."""
     from nacbench.codecs import CODECS
+    from nacbench.suite.options import parameters
 
     rows = []
     for name, cls, missing in _loaded(CODECS):
         points: Sequence[object] = getattr(cls, "default_points", ({},))
         summary = _first_line(cls)
-        sweep = ", ".join(getattr(cls, "sweep", ("kbps",)))
+        options = parameters(cls) if cls else {}
+        sweep = ", ".join(name for name in getattr(cls, "sweep", ("kbps",)) if name in options)
         rows.append((name, summary, sweep, str(len(points)), _state(missing)))
     print_table(
         ("codec", "what it is", "sweeps", "default points", "state"),

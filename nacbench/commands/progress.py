@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nacbench.commands.terminal import Steps, about, console, plural
 from nacbench.runner import Plan, Progress
+from nacbench.suite import Suite
 
 PHASES = {"score": "scoring", "time": "timing", "tokens": "tokens", "tables": "tables"}
 
@@ -33,6 +34,8 @@ class Shown(Progress):
 
 
 def show_plan(plan: Plan) -> None:
+    from rich.markup import escape
+
     suite, screen = plan.suite, console()
     screen.print(f"[bold]{suite.title}[/]" + " (synthetic pack)" * suite.synthetic)
     screen.print(
@@ -40,7 +43,18 @@ def show_plan(plan: Plan) -> None:
         f"{plural(len(suite.points), 'operating point')} = {plural(plan.total, 'coded clip')}, "
         f"each scored by {plural(len(suite.metrics), 'metric')}"
     )
+    for what, reason in _skipped(suite):
+        screen.print(f"[yellow]skipped[/] {escape(what)}: {escape(reason)}", soft_wrap=True)
     if plan.done:
         screen.print(f"{plan.done:,} are done already, {len(plan.tasks):,} to go")
     if plan.tasks and plan.estimate_s:
         screen.print(f"about {about(plan.estimate_s)}, going by earlier runs")
+
+
+def _skipped(suite: Suite) -> list[tuple[str, str]]:
+    """What cannot run here and how to install it, a codec's points taken together."""
+    series: dict[tuple[str, str], int] = {}
+    for point, reason in suite.skipped:
+        series[point.series, reason] = series.get((point.series, reason), 0) + 1
+    codecs = [(f"{name} ({plural(n, 'point')})", why) for (name, why), n in series.items()]
+    return codecs + list(suite.skipped_metrics)

@@ -60,6 +60,7 @@ def show_and_write(table: ResultTable, directory: Path, parquet: bool, again: bo
     if parquet:
         files.append(directory / "records.parquet")
         table.to_parquet(files[-1])
+    screen.print()
     tables.show(board, screen)
     names = ", ".join(file.name for file in files)
     screen.print(f"\nWritten to [bold]{directory}[/]: {names}", soft_wrap=True)

@@ -23,21 +23,26 @@ def validate(suite: tuple[str, ...]) -> None:
         except UserError as error:
             problems += str(error).splitlines()
             continue
+        notes = [
+            *(
+                f"{point.series} {point.setting} is skipped: {why}"
+                for point, why in checked.skipped
+            ),
+            *(f"{recipe} is skipped: {why}" for recipe, why in checked.skipped_metrics),
+        ]
+        clips = ""
         try:
-            clips = plural(len(checked.clips()), "clip")
+            clips = f"{plural(len(checked.clips()), 'clip')} × "
         except UserError as error:
-            clips = f"no clips yet ({error})"
+            notes.append(str(error))
         series = {point.series for point in checked.points}
         click.echo(
-            f"{name}: fine. {clips} × {plural(len(checked.conditions), 'condition')} × "
+            f"{name}: fine. {clips}{plural(len(checked.conditions), 'condition')} × "
             f"{plural(len(checked.points), 'operating point')} of {plural(len(series), 'codec')}, "
             f"{plural(len(checked.metrics), 'metric')}."
         )
-        for what, reason in [
-            *((f"{point.series} {point.setting}", why) for point, why in checked.skipped),
-            *checked.skipped_metrics,
-        ]:
-            click.echo(f"  skipped: {what}: {reason}")
+        for note in notes:
+            click.echo(f"  {note}")
     problems = list(dict.fromkeys(problems))  # suites that extend the same file share its own
     if problems:
         count = [f"{len(problems)} problems."] if len(problems) > 1 else []

@@ -146,6 +146,8 @@ class _Expansion:
             moving.append(argument)
         moving = [name for name in dict.fromkeys(moving) if name in options]
         setting = ", ".join(_shown(name, options[name]) for name in moving)
+        if not setting and (nominal := getattr(self.cls, "nominal_kbps", None)):
+            setting = _shown("kbps", nominal)  # a codec with one rate
         if self.label:
             return self.label, setting
         fixed = [
