@@ -16,10 +16,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nacbench import stats
+from nacbench.board import MetricInfo
 from nacbench.comparison import by_point, value
 from nacbench.core import Record, Timing
 from nacbench.errors import UserError
-from nacbench.leaderboard import MetricInfo, cluster, latest, leaderboard
+from nacbench.leaderboard import cluster, latest, leaderboard
 from nacbench.results import ResultTable
 
 Status = Literal["pass", "warn", "fail", "skip"]

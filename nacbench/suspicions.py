@@ -13,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from nacbench import stats
+from nacbench.board import Board, MetricInfo, Remark, Row, Section
 from nacbench.core import Alignment, Record
-from nacbench.leaderboard import Board, MetricInfo, Remark, Row, Section, cluster, latest
+from nacbench.leaderboard import cluster, latest
 from nacbench.results import ResultTable
 
 RATE_TOLERANCE = 0.15  # a variable-rate encoder misses its target by up to about a tenth

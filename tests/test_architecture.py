@@ -23,6 +23,7 @@ LAYERS = {
     "stats": 1,
     "torchaudio_cpu": 1,
     "bd_rate": 2,
+    "board": 2,
     "codecs": 2,
     "metrics": 2,
     "sources": 2,

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tables import example_table, record
 
+from nacbench.board import band_name
 from nacbench.core import Score
-from nacbench.leaderboard import band_name, leaderboard
+from nacbench.leaderboard import leaderboard
 from nacbench.report import build, curves, tables
 from nacbench.results import ResultTable
 

@@ -10,7 +10,7 @@ import click
 from nacbench.commands.terminal import console
 
 if TYPE_CHECKING:
-    from nacbench.leaderboard import Board
+    from nacbench.board import Board
     from nacbench.results import ResultTable
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nacbench.leaderboard import Board, leaderboard
+from nacbench.board import Board
+from nacbench.leaderboard import leaderboard
 from nacbench.report import curves, tables
 from nacbench.results import ResultTable, to_json
 from nacbench.suspicions import suspicions

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacbench.leaderboard import Board, MetricInfo, Row, Section, leaderboard
+from nacbench.board import Board, MetricInfo, Row, Section
+from nacbench.leaderboard import leaderboard
 from nacbench.report.palette import Look, looks
 from nacbench.results import ResultTable
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacbench.leaderboard import (
+from nacbench.board import (
     Board,
     Cell,
     MetricInfo,

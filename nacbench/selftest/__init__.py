@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nacbench import runner, suite
+from nacbench.board import Board, Remark
 from nacbench.core import Clip
-from nacbench.leaderboard import Board, Remark, leaderboard
+from nacbench.leaderboard import leaderboard
 from nacbench.results import ResultTable
 from nacbench.selftest import checks, material
 from nacbench.selftest.checks import Evidence, Probe
