@@ -311,6 +311,15 @@ def test_metric_and_audio_replace_the_suites_own(tmp_path: Path) -> None:
 # Files
 
 
+def test_the_suites_of_the_project_are_those_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package = Path(suites.__file__).parents[1]
+    assert (package / "suites").samefile(package.parent / "suites")
+    assert suites.find("speech").samefile(package.parent / "suites" / "speech.yaml")
+
+
 def test_a_suite_that_extends_another_replaces_its_keys_and_keeps_the_others(
     tmp_path: Path,
 ) -> None:

@@ -13,8 +13,11 @@ MAX_EXTENDS = 8
 
 
 def folders() -> list[Path]:
-    """Where a suite is looked up by name: `suites/` here, then beside the package."""
-    return [Path("suites"), Path(__file__).parents[2] / "suites"]
+    """Where a suite is looked up by name: `suites/` here, then those that come with the package.
+
+    `nacbench/suites` is a link to the project's `suites/`, so that a wheel carries them too.
+    """
+    return [Path("suites"), Path(__file__).parents[1] / "suites"]
 
 
 def names() -> list[str]:
