@@ -18,6 +18,9 @@ METRICS = Registry(
         "stft:audiotools": "nacbench.metrics.spectral:StftAudiotools",
         "stft:nemo": "nacbench.metrics.spectral:StftNemo",
         "stoi": "nacbench.metrics.stoi:Stoi",
+        "visqol:audio": "nacbench.metrics.visqol:VisqolAudio",
+        "visqol:speech-exponential": "nacbench.metrics.visqol:VisqolSpeechExponential",
+        "visqol:speech-lattice": "nacbench.metrics.visqol:VisqolSpeechLattice",
     },
 )
 
