@@ -18,9 +18,10 @@ import numpy as np
 from nacbench.audio import at_rate, to_mono
 from nacbench.core import Clip, Metric, Score
 from nacbench.errors import CodecUnavailableError, UnscorableError
+from nacbench.identity import version_of
 from nacbench.metrics import ALIASES, METRICS
 
-REFERENCES_KEPT = 8  # per scorer; a worker goes through one clip's operating points in a row
+REFERENCES_KEPT = 4  # per scorer; a worker goes through one clip's operating points in a row
 
 
 class Scorer:
@@ -43,9 +44,10 @@ class Scorer:
         self._metrics: dict[str, Metric] = {name: _build(name) for name in names}
         self.names: tuple[str, ...] = tuple(self._metrics)
         self.versions: Mapping[str, str] = MappingProxyType(
-            {name: _version(metric) for name, metric in self._metrics.items()}
+            {name: version_of(metric) for name, metric in self._metrics.items()}
         )
         self._references: OrderedDict[int, _Reference] = OrderedDict()
+        self._decoded: _Conversions | None = None
 
     def score(
         self, reference: Clip, decoded: Clip, only: Collection[str] | None = None
@@ -53,17 +55,19 @@ class Scorer:
         """Every metric's score of one pair; `decoded` is aligned (`alignment.align`).
 
         Args:
-            reference, decoded: same rate, channels and length. Pass the same `reference` object
-                again for the next decoded clip and its share of the work is not repeated.
+            reference, decoded: same rate, channels and length. Work done for an object is not
+                repeated when it comes again: a reference with other decoded clips, or a pair
+                with other metrics.
             only: recipe names to compute; all by default.
         """
         names = [name for name in self.names if only is None or name in only]
-        found = _disagreement(reference, decoded)
-        if found is not None:
-            return dict.fromkeys(names, Score(reason=found))
         own = self._reference(reference)
-        converted = _Conversions(decoded)
-        return {name: self._score_one(name, own, converted) for name in names}
+        if self._decoded is None or self._decoded.clip is not decoded:
+            self._decoded = _Conversions(decoded)
+        reason = _disagreement(own, self._decoded)
+        if reason is not None:
+            return dict.fromkeys(names, Score(reason=reason))
+        return {name: self._score_one(name, own, self._decoded) for name in names}
 
     def _score_one(self, name: str, reference: _Reference, decoded: _Conversions) -> Score:
         metric = self._metrics[name]
@@ -92,6 +96,7 @@ class _Conversions:
     def __init__(self, clip: Clip) -> None:
         self.clip = clip  # also keeps the object alive, so that its id stays its own
         self._converted: dict[tuple[int, bool], Clip] = {}
+        self.not_finite = clip.samples.size - int(np.isfinite(clip.samples).sum())
 
     def as_wanted_by(self, metric: Metric) -> Clip:
         rate = metric.sample_rate_hz or self.clip.sample_rate_hz
@@ -132,24 +137,19 @@ def _build(name: str) -> Metric:
     return metric
 
 
-def _version(metric: Metric) -> str:
-    build_id = getattr(metric, "build_id", None)
-    return f"{metric.version}+{build_id()}" if build_id else metric.version
-
-
-def _disagreement(reference: Clip, decoded: Clip) -> str | None:
+def _disagreement(reference: _Conversions, decoded: _Conversions) -> str | None:
     """Why the two clips are not a pair, or None."""
-    if reference.length == 0:
+    own, other = reference.clip, decoded.clip
+    if own.length == 0:
         return "the reference has no samples"
-    if decoded.sample_rate_hz != reference.sample_rate_hz:
-        return f"decoded at {decoded.sample_rate_hz} Hz, reference at {reference.sample_rate_hz} Hz"
-    if decoded.samples.shape != reference.samples.shape:
+    if own.sample_rate_hz != other.sample_rate_hz:
+        return f"decoded at {other.sample_rate_hz} Hz, reference at {own.sample_rate_hz} Hz"
+    if own.samples.shape != other.samples.shape:
         return (
-            f"decoded audio is {decoded.samples.shape}, "
-            f"the reference {reference.samples.shape} [channels, time]"
+            f"decoded audio is {other.samples.shape}, "
+            f"the reference {own.samples.shape} [channels, time]"
         )
     for name, clip in (("reference", reference), ("decoded audio", decoded)):
-        bad = clip.samples.size - int(np.isfinite(clip.samples).sum())
-        if bad:
-            return f"the {name} has {bad} samples that are NaN or infinite"
+        if clip.not_finite:
+            return f"the {name} has {clip.not_finite} samples that are NaN or infinite"
     return None

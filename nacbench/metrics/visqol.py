@@ -144,9 +144,10 @@ class VisqolAudio(_Visqol):
 # first one's work here. Clips and references compare by identity.
 @functools.lru_cache(maxsize=8)
 def _reference(clip: Clip, mode: str) -> Reference:
-    from nacbench.metrics.visqol_analysis import AUDIO, SPEECH, Reference
+    from nacbench.metrics.visqol_analysis import Reference, audio_mode, speech_mode
 
-    return Reference(clip, SPEECH if mode == "speech" else AUDIO)
+    at = speech_mode if mode == "speech" else audio_mode
+    return Reference(clip, at(clip.sample_rate_hz))
 
 
 @functools.lru_cache(maxsize=2)

@@ -46,10 +46,11 @@ NOTHING = -1e308
 
 @dataclass(frozen=True)
 class Mode:
-    """What differs between speech and audio mode."""
+    """What differs between speech and audio mode, at one sample rate."""
 
     sample_rate_hz: int
     bands: int
+    highest_band_hz: float
     patch_frames: int
     skip_pauses: bool
 
@@ -59,8 +60,8 @@ class Mode:
 
     @functools.cached_property
     def filters(self) -> Array:
-        highest_hz = self.sample_rate_hz / 2
-        erb = make_erb_filters(self.sample_rate_hz, self.bands, LOWEST_BAND_HZ, highest_hz)
+        band_hz = LOWEST_BAND_HZ, self.highest_band_hz
+        erb = make_erb_filters(self.sample_rate_hz, self.bands, *band_hz)
         return packed_filters(erb.filter_coeffs[:, ::-1])
 
     @property
@@ -82,8 +83,15 @@ class Mode:
         return rms[: self.bands]
 
 
-SPEECH = Mode(sample_rate_hz=16000, bands=21, patch_frames=20, skip_pauses=True)
-AUDIO = Mode(sample_rate_hz=48000, bands=32, patch_frames=30, skip_pauses=False)
+@functools.cache
+def speech_mode(sample_rate_hz: int = 16000) -> Mode:
+    """Up to 8 kHz at any rate; Google's own test values are from files of 48 kHz."""
+    return Mode(sample_rate_hz, 21, 8000.0, patch_frames=20, skip_pauses=True)
+
+
+@functools.cache
+def audio_mode(sample_rate_hz: int = 48000) -> Mode:
+    return Mode(sample_rate_hz, 32, sample_rate_hz / 2, patch_frames=30, skip_pauses=False)
 
 
 class Features(NamedTuple):
@@ -219,7 +227,7 @@ class Reference:
         clip: mono, at the mode's rate.
 
     Raises:
-        UnscorableError: it is silent, too short for a patch, or (in speech mode) has no activity.
+        UnscorableError: it is silent or too short for a patch.
     """
 
     def __init__(self, clip: Clip, mode: Mode) -> None:
@@ -231,10 +239,7 @@ class Reference:
         self.whole = Section(samples, self.signal.spectrogram, mode)
         self.patch_frames: Positions = _patch_positions(samples, self.signal.spectrogram, mode)
         if self.patch_frames.size == 0:
-            raise UnscorableError(
-                f"too short: ViSQOL needs patches of {mode.patch_s:g} s"
-                + (" with speech" if mode.skip_pauses else "")
-            )
+            raise UnscorableError(f"too short: ViSQOL needs a patch of {mode.patch_s:g} s inside")
         starts_s = [int(frame) * mode.frame_s for frame in self.patch_frames]
         self.patch_times = [(start, start + mode.patch_s) for start in starts_s]
         self.patch_sections = [self.signal.section(*times) for times in self.patch_times]
