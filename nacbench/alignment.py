@@ -13,6 +13,7 @@ the delay of any speech codec to within 3 ms, vocoder or not.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from nacbench.core import Alignment, Clip, Samples
 VERSION = "2"  # raise it when an aligned sample or a measurement moves
 SEARCH_S = 0.5  # twice the longest delay of a codec in use (HE-AAC's 0.2 s)
 BAND_HZ = (800.0, 3400.0)
-GRID_HZ = 32_000  # samples the correlation 9 times per period at the band's upper edge
+GRID_PER_PERIOD = 9  # points per period of the band's upper edge at which peaks are looked for
+TIE = 0.99  # relative height at which two peaks in the band are told apart by the full band
 CERTAIN = 0.7  # |correlation| of a decoder at 0 dB SI-SDR; Codec2's false peaks stay below 0.6
 WAVEFORM_TRUST = 0.3  # at -10 dB
 ENVELOPE_TRUST = 0.65  # Codec2 on speech: 0.84 to 0.98; unrelated speech: up to 0.53
@@ -120,27 +122,36 @@ class _CrossSpectrum:
         from scipy import fft
 
         low, high = self._bins(low_hz, high_hz)
-        # Zero outside the band, so a short inverse transform samples the same function coarsely.
-        grid_size = min(self.size, max(int(self.size * GRID_HZ / self.rate), 2 * high))
-        grid_size = fft.next_fast_len(grid_size, real=True)
+        # Zero outside the band, so a short inverse transform samples the same function.
+        grid_size = fft.next_fast_len(GRID_PER_PERIOD * high, real=True)
         spectrum = np.zeros(grid_size // 2 + 1, dtype=np.complex64)
-        spectrum[low : min(high, len(spectrum))] = self.cross[low : min(high, len(spectrum))]
-        lags = fft.irfft(spectrum, grid_size)
+        spectrum[low:high] = self.cross[low:high]
         step = self.size / grid_size
-        reach = min(int(SEARCH_S * self.rate / step), grid_size // 2 - 1)
-        lags = np.abs(np.concatenate([lags[grid_size - reach :], lags[: reach + 1]]))
-        inner = lags[1:-1]
-        hills = np.flatnonzero((inner >= lags[:-2]) & (inner >= lags[2:]) & (inner > 0)) + 1
-        # The grid may miss a summit by half a step: compare the best few between grid points.
-        hills = hills[lags[hills] >= 0.9 * lags.max()]
-        hills = hills[np.argsort(-lags[hills], kind="stable")[:4]]
-        best = (0.0, self.correlation(0.0, low_hz, high_hz))
-        for hill in hills:
-            delay = self._climb((int(hill) - reach) * step, step, low, high)
-            correlation = self.correlation(delay, low_hz, high_hz)
-            if abs(correlation) > abs(best[1]):
-                best = (delay, correlation)
-        return best
+        lags = _around_zero(np.abs(fft.irfft(spectrum, grid_size)), SEARCH_S * self.rate / step)
+        before, here, after = lags[:-2], lags[1:-1], lags[2:]
+        hills = np.flatnonzero((here >= before) & (here >= after) & (here > 0))
+        if not hills.size:
+            return 0.0, self.correlation(0.0, low_hz, high_hz)
+        # Summits lie between grid points, up to 6 % higher: a parabola through three of them.
+        slope = 0.5 * (after - before)[hills]
+        bend = np.minimum((before - 2 * here + after)[hills], -1e-30)
+        summits = here[hills] - 0.5 * slope**2 / bend
+        places = (hills + 1 - len(lags) // 2 - slope / bend) * step
+        near = summits >= TIE * summits.max()
+        if np.count_nonzero(near) > 1:
+            chosen = self._best_over_the_full_band(places[near])
+        else:
+            chosen = float(places[np.argmax(summits)])
+        delay = self._climb(chosen, step, low, high)
+        return delay, self.correlation(delay, low_hz, high_hz)
+
+    def _best_over_the_full_band(self, places: NDArray[np.float64]) -> float:
+        """A steady tone in the band fits a period later as well; the other bands know better."""
+        from scipy import fft
+
+        lags = _around_zero(np.abs(fft.irfft(self.cross, self.size)), SEARCH_S * self.rate)
+        indices = np.clip(np.rint(places).astype(int) + len(lags) // 2, 0, len(lags) - 1)
+        return float(places[np.argmax(lags[indices])])
 
     def correlation(self, delay: float, low_hz: float, high_hz: float) -> float:
         """Normalised correlation in a band, -1…1, if the decoded audio is `delay` samples late."""
@@ -197,6 +208,12 @@ class _CrossSpectrum:
         return omega
 
 
+def _around_zero(circular: NDArray[Any], reach: float) -> NDArray[Any]:
+    """Lags -reach…reach of a circular correlation, zero in the middle."""
+    count = min(math.ceil(reach), (len(circular) - 1) // 2)
+    return np.concatenate([circular[len(circular) - count :], circular[: count + 1]])
+
+
 def _envelope_delay(ref: Samples, dec: Samples, rate: int) -> float | None:
     """Delay in samples by the envelopes' correlation; None when those do not agree either."""
     from scipy import fft
@@ -206,8 +223,7 @@ def _envelope_delay(ref: Samples, dec: Samples, rate: int) -> float | None:
     reach = min(int(SEARCH_S * rate / frame), len(reference))
     size = fft.next_fast_len(max(len(reference), len(decoded)) + reach + 1, real=True)
     cross = fft.rfft(reference, size).conj() * fft.rfft(decoded, size)
-    lags = fft.irfft(cross, size)
-    lags = np.concatenate([lags[size - reach :], lags[: reach + 1]]) if reach else lags[:1]
+    lags = _around_zero(fft.irfft(cross, size), reach)
     energy = float((reference**2).sum() * (decoded**2).sum())
     best = int(np.argmax(lags))
     if energy <= 0 or lags[best] < ENVELOPE_TRUST * math.sqrt(energy):
@@ -217,7 +233,7 @@ def _envelope_delay(ref: Samples, dec: Samples, rate: int) -> float | None:
         before, here, after = (float(lags[best + k]) for k in (-1, 0, 1))
         bend = before - 2 * here + after
         offset = 0.5 * (before - after) / bend if bend < 0 else 0.0
-    return (best - reach + offset) * frame
+    return (best - len(lags) // 2 + offset) * frame
 
 
 def _envelope(samples: Samples, frame: int) -> NDArray[np.float64]:

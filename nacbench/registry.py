@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -64,7 +65,7 @@ class Registry:
         if name in plugins:
             return self._load(plugins[name].value, name)
         module, _, attribute = name.partition(":")
-        if attribute.isidentifier() and "." in module:
+        if attribute.isidentifier() and ("." in module or _is_module(module)):
             return self._load(name, name)
         raise UserError(
             f"unknown {self.kind} '{name}'.{did_you_mean(name, self.names())} "
@@ -124,6 +125,10 @@ class Registry:
         if not isinstance(loaded, type):
             raise UserError(f"{self.kind} '{name}': '{target}' is not a class.")
         return loaded
+
+
+def _is_module(name: str) -> bool:
+    return name.isidentifier() and importlib.util.find_spec(name) is not None
 
 
 def _squash(name: str) -> str:

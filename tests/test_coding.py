@@ -165,6 +165,7 @@ def test_a_codec_that_cannot_be_built_says_why(
 
 def test_a_codec_is_built_by_name_by_argument_and_by_path() -> None:
     assert vars(coding.build("pcm:8", {})) == {"bits": 8}
+    assert type(coding.build("test_coding:Probe", {"level": 2})).__name__ == "Probe"
     assert type(coding.build("nacbench.codecs.pcm:Pcm", {"bits": 4})).__name__ == "Pcm"
 
 

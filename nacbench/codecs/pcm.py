@@ -30,6 +30,8 @@ class Identity:
         if len(body) != 4 * length * channels or not body:
             raise DecodeError(f"{len(body)} bytes for {length} samples of {channels} channels")
         samples = np.frombuffer(body, "<f4").reshape(length, channels).T
+        if not np.isfinite(samples).all():
+            raise DecodeError("the payload holds values that are not finite")
         return _clip(samples, rate)
 
 

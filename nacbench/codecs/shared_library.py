@@ -48,6 +48,12 @@ def build_id(library: ctypes.CDLL, function: str) -> str:
     return digest(path) if path is not None and path.is_file() else "unknown build"
 
 
-@functools.cache
 def digest(path: Path) -> str:
-    return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    """Name and content of a file; read again only when it has changed."""
+    status = path.stat()
+    return f"{path.name} {_content_hash(path, status.st_size, status.st_mtime_ns)}"
+
+
+@functools.cache
+def _content_hash(path: Path, size: int, modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
