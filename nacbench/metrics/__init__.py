@@ -6,7 +6,11 @@ METRICS = Registry(
     "metric",
     "nacbench.metrics",
     {
+        "bandwidth_hz": "nacbench.metrics.diagnostics:Bandwidth",
+        "clipping": "nacbench.metrics.diagnostics:Clipping",
+        "dc": "nacbench.metrics.diagnostics:Dc",
         "estoi": "nacbench.metrics.stoi:Estoi",
+        "loudness_difference": "nacbench.metrics.diagnostics:LoudnessDifference",
         "lsd": "nacbench.metrics.spectral:Lsd",
         "mel:audiotools": "nacbench.metrics.spectral:MelAudiotools",
         "mel:dac": "nacbench.metrics.spectral:MelDac",
