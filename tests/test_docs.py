@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from nacbench.cli import cli
+from nacbench.codecs import CODECS
 from nacbench.suite.schema import Limits, SuiteFile, TimingSettings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -127,3 +128,14 @@ def test_every_call_in_the_documentation_is_understood(line: str) -> None:
         assert words[0] in command.commands, line
         command = command.commands[words.pop(0)]
     command.make_context("nacbench", words)
+
+
+def test_every_codec_is_documented() -> None:
+    text = (DOCS / "codecs.md").read_text(encoding="utf-8")
+    assert [name for name in CODECS.names() if f"`{name}`" not in text] == []
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    for path in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"

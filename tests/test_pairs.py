@@ -13,8 +13,10 @@ from signals import changed, voice, with_noise
 
 from nacbench import audio, pairs
 from nacbench.cli import cli
+from nacbench.commands.score import DEFAULT_METRICS
 from nacbench.core import Clip
 from nacbench.errors import UserError
+from nacbench.metrics import METRICS
 
 METRIC_NAMES = ("si_sdr", "snr")
 # A 20 dB mixture measured over 3 s: the noise is orthogonal to the voice within 1 %.
@@ -165,3 +167,7 @@ def test_an_unknown_metric_is_refused_before_anything_is_read(folders: tuple[Pat
     done = invoke(*folders, "--metric", "si_sdrr")
     assert done.exit_code == 2
     assert "Did you mean 'si_sdr'?" in done.stderr
+
+
+def test_the_default_metrics_exist() -> None:
+    assert set(DEFAULT_METRICS) <= set(METRICS.names())

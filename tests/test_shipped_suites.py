@@ -1,0 +1,61 @@
+"""The suites that come with the project: valid, honest about what they are, and complete."""
+
+import pytest
+
+from nacbench import suite as suites
+from nacbench.codecs import CODECS
+
+ANCHORS = {"pcm(bits=8)", "lowpass(hz=3500)", "lowpass(hz=7000)"}
+EMBEDDED = ("speech", "noisy_speech", "music", "ci")
+RECORDED = ("real/speech", "real/noisy_speech", "real/music", "mls", "daps")
+LEADERBOARDS = ("speech", "noisy_speech", "music", "real/speech", "real/noisy_speech", "real/music")
+
+
+def test_all_of_them_are_listed() -> None:
+    assert {*EMBEDDED, *RECORDED} <= set(suites.names())
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_each_is_valid_and_named_like_its_file(name: str) -> None:
+    suite = suites.load(name)
+    assert suite.name == name.replace("/", "_")
+    assert suite.metrics
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_those_of_the_pack_say_that_they_are_synthetic_and_find_their_clips(name: str) -> None:
+    suite = suites.load(name)
+    assert suite.synthetic
+    assert suite.clips()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_those_of_recordings_do_not(name: str) -> None:
+    assert not suites.load(name).synthetic
+
+
+@pytest.mark.parametrize("name", LEADERBOARDS)
+def test_a_leaderboard_has_ten_codecs_and_the_anchors(name: str) -> None:
+    suite = suites.load(name)
+    points = [*suite.points, *(point for point, _ in suite.skipped)]
+    anchors = {point.codec for point in points if point.key in ANCHORS}
+    assert {point.key for point in points} >= ANCHORS
+    assert len({point.codec for point in points} - anchors) >= 10
+
+
+def test_speech_has_35_operating_points() -> None:
+    suite = suites.load("speech")
+    assert len(suite.points) + len(suite.skipped) >= 35
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_no_suite_runs_a_codec_with_random_weights(name: str) -> None:
+    for point in suites.load(name).points:
+        assert not getattr(CODECS.get(point.codec)(**point.options), "untrained", False), point
+
+
+@pytest.mark.parametrize("name", ["speech", "noisy_speech", "music"])
+def test_a_suite_and_its_twin_on_recordings_compare_the_same(name: str) -> None:
+    own, recorded = suites.load(name), suites.load(f"real/{name}")
+    assert own.points == recorded.points
+    assert own.metrics == recorded.metrics
