@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from nacbench.core import Bitstream, Clip
+from nacbench.errors import UserError
 
-KINDS = ("bitstream", "decoded", "scores", "timing", "pace")
-DEFAULT_LIMIT_BYTES = 20 * 10**9
+KINDS = ("bitstream", "decoded", "scores", "timing", "pace", "files")
+LIMIT_VARIABLE = "NACBENCH_CACHE_LIMIT_GB"
+DEFAULT_LIMIT_GB = 20.0
 
 
 def default_root() -> Path:
@@ -40,6 +42,22 @@ def default_root() -> Path:
         if (folder / "suites").is_dir() or (folder / "pyproject.toml").is_file():
             return folder / ".cache" / "nacbench"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nacbench"
+
+
+def limit_bytes() -> int:
+    """`$NACBENCH_CACHE_LIMIT_GB`, to which every run prunes when it is done; 20 by default.
+
+    Raises:
+        UserError: not a positive number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, str(DEFAULT_LIMIT_GB))
+    try:
+        limit_gb = float(text)
+    except ValueError:
+        limit_gb = -1.0
+    if not 0 < limit_gb < float("inf"):
+        raise UserError(f"{LIMIT_VARIABLE}={text}: expected gigabytes, a positive number.")
+    return int(limit_gb * 1e9)
 
 
 @dataclass(frozen=True)
@@ -151,17 +169,22 @@ class Cache:
         path = self.path(kind, key)
         text = json.dumps(header, allow_nan=False).encode()
         rest = len(text).to_bytes(4) + text + body
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed: another process sees all of it or nothing.
-        handle, aside = tempfile.mkstemp(prefix=".", dir=path.parent)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Written aside and renamed: another process sees all of it or nothing.
+            handle, aside = tempfile.mkstemp(prefix=".", dir=path.parent)
+        except OSError:  # a full or read-only disk costs time later, not the result now
+            return
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(rest).digest() + rest)
             Path(aside).replace(path)
+            self._written.add(path)
+        except OSError:
+            Path(aside).unlink(missing_ok=True)
         except BaseException:
             Path(aside).unlink(missing_ok=True)
             raise
-        self._written.add(path)
 
     # Housekeeping
 

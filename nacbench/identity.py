@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,33 @@ def version_of(thing: Any) -> str:
     return f"{thing.version}+{build}" if build else str(thing.version)
 
 
-def source_of(ref: ClipRef) -> str:
+class Sources:
     """Names what a ClipRef points at: the file's content and the part of it that is read.
 
-    A hash that a manifest states is trusted here, because reading the clip verifies it.
+    A hash that a manifest states is trusted here, because reading the clip verifies it. Files that
+    were hashed before and have the same size and time since are not read again.
+
+    Attributes:
+        seen: path -> [size, time of change in ns, sha256], to be kept for the next session.
+        changed: whether `seen` has grown since it was given.
     """
-    return digest(ref.sha256 or file_sha256(ref.path), ref.start_s, ref.duration_s)
+
+    def __init__(self, seen: Mapping[str, Any] | None = None) -> None:
+        self.seen = dict(seen or {})
+        self.changed = False
+
+    def of(self, ref: ClipRef) -> str:
+        return digest(ref.sha256 or self._sha256(ref.path), ref.start_s, ref.duration_s)
+
+    def _sha256(self, path: str) -> str:
+        try:
+            status = Path(path).stat()
+            size, time_ns, sha256 = self.seen.get(path, (None, None, None))
+            if (size, time_ns) == (status.st_size, status.st_mtime_ns):
+                return str(sha256)
+            sha256 = file_sha256(path)
+        except OSError as error:  # its records will say what is wrong
+            return f"unreadable: {error.strerror}"
+        self.seen[path] = [status.st_size, status.st_mtime_ns, sha256]
+        self.changed = True
+        return sha256

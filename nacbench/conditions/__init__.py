@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nacbench.core import Clip
+from nacbench.core import Clip, ClipRef
 from nacbench.errors import UserError
 from nacbench.registry import Registry, did_you_mean
 
@@ -61,6 +61,13 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"Condition({self.name!r})"
+
+    def recordings(self) -> list[ClipRef]:
+        """What its steps may add to a clip; when a recording changes, so do results."""
+        from nacbench.conditions.recorded import Recorded
+
+        held = [value for step in self._steps for value in vars(step).values()]
+        return [ref for value in held if isinstance(value, Recorded) for ref in value.refs]
 
     def apply(self, clip: Clip, seed: int) -> Clip:
         """The clip under this condition; the same object where there is nothing to do.

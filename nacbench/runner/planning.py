@@ -11,7 +11,7 @@ from typing import Any
 
 from nacbench.cache import Cache
 from nacbench.core import ClipRef, OperatingPoint, Record
-from nacbench.identity import digest, source_of
+from nacbench.identity import Sources, digest
 from nacbench.results import ResultTable
 from nacbench.runner.work import BENCH_VERSIONS, Task
 from nacbench.suite import Suite
@@ -110,14 +110,23 @@ def _identity_in(directory: Path) -> str | None:
         return None
 
 
-def identify(suite: Suite, clips: Sequence[ClipRef]) -> tuple[str, dict[str, str]]:
+def identify(suite: Suite, clips: Sequence[ClipRef], cache: Cache) -> tuple[str, dict[str, str]]:
     """Identity of a run, and clip id -> what its file holds.
 
-    Not in it: what is installed, and in which version. When that changes, the run goes on in the
-    same directory, and only what is new or outdated is done.
+    In it: the suite, the clips' content and that of the recordings which its conditions add. Not in
+    it: what is installed, and in which version; when that changes, the run goes on in the same
+    directory, and only what is new or outdated is done.
     """
-    sources = {ref.id: source_of(ref) for ref in clips}
-    return digest("run", suite.sha256, sources), sources
+    key = digest("files", str(Path.cwd()))
+    known = Sources(cache.get_json("files", key))
+    contents = {ref.id: known.of(ref) for ref in clips}
+    added = [
+        [known.of(ref) for ref in getattr(condition, "recordings", list)()]
+        for condition in suite.conditions
+    ]
+    if known.changed:
+        cache.put_json("files", key, known.seen)
+    return digest("run", suite.sha256, contents, added), contents
 
 
 def remaining(plan: Plan, retry_failed: bool) -> tuple[list[Task], int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nacbench import suite as suites
-from nacbench.cache import Cache, default_root
+from nacbench.cache import Cache, default_root, limit_bytes
 from nacbench.core import OperatingPoint, Record, Timing
 from nacbench.errors import UserError
 from nacbench.executors import Answer, Call, Executor, Failure, Limits, Role
@@ -98,7 +98,8 @@ def plan(
         cache: folder of the cache; `nacbench.cache.default_root()` by default.
     """
     clips = suite.clips(limit)
-    identity, sources = identify(suite, clips)
+    store = Cache(cache or default_root(), reads=not fresh)
+    identity, sources = identify(suite, clips, store)
     directory, resumed = locate(suite, identity, Path(out or "results"), fresh)
     earlier = None
     if resumed and (directory / "records.jsonl").exists():
@@ -116,7 +117,7 @@ def plan(
         tasks=(),
         done=0,
         earlier=earlier,
-        cache=Cache(cache or default_root(), reads=not fresh),
+        cache=store,
         workers=_cores() if workers is None else workers,
         machine=manifests.machine()["fingerprint"],
     )
@@ -154,6 +155,7 @@ def execute(plan: Plan, progress: Progress | None = None) -> ResultTable:
             _count_tokens(plan, writer, progress)
             _time(plan, writer, progress)
         manifests.end(plan, manifest)
+        plan.cache.prune(limit_bytes=limit_bytes())
     table = ResultTable.load(plan.directory)
     build.refresh(table, plan.directory)
     return table

@@ -17,7 +17,7 @@ import numpy as np
 
 from nacbench import alignment, audio, coding, conditions
 from nacbench.cache import Cache
-from nacbench.core import Alignment, Bitstream, Clip, ClipRef, OperatingPoint, Score
+from nacbench.core import Alignment, Bitstream, Clip, ClipRef, OperatingPoint, Record, Score
 from nacbench.errors import UnscorableError
 from nacbench.executors import Stage
 from nacbench.identity import digest, version_of
@@ -134,6 +134,26 @@ def streams_key(task: Task, reference_sha256: str) -> str:
     return digest("bitstream", reference_sha256, audio.RESAMPLER, *task.codec_key)
 
 
+def decoded_key(
+    payload: str, sample_rate_hz: int, channels: int, codec_key: tuple[Any, ...]
+) -> str:
+    """Of decoded audio, which comes back at its reference's rate and channel count."""
+    return digest("decoded", payload, sample_rate_hz, channels, audio.RESAMPLER, *codec_key)
+
+
+def decoded_of(record: Record, cache: Cache) -> Clip | None:
+    """The decoded audio that a record tells of, as it was before alignment; None once pruned.
+
+    Run the same suite again, and it is there again.
+    """
+    if record.failure is not None:
+        return None
+    codec_key = record.codec, dict(record.options), record.versions["codec"]
+    payload = record.hashes["payload"]
+    key = decoded_key(payload, record.sample_rate_hz, record.channels, codec_key)
+    return cache.get_audio(key)
+
+
 def about(task: Task) -> dict[str, Any]:
     """What a cache entry says of itself, for pruning and for curious people."""
     return {
@@ -238,9 +258,9 @@ class Judge:
     def _decode(
         self, task: Task, codec: Any, streams: tuple[Bitstream, ...], reference: Clip
     ) -> Clip:
-        # Decoded audio comes back at the reference's rate and channels: they are part of the key.
-        target = reference.sample_rate_hz, reference.channels
-        key = digest("decoded", payload_sha256(streams), *target, audio.RESAMPLER, *task.codec_key)
+        key = decoded_key(
+            payload_sha256(streams), reference.sample_rate_hz, reference.channels, task.codec_key
+        )
         decoded = self._cache.get_audio(key)
         if decoded is None:
             decoded = coding.decode(codec, streams, reference)
