@@ -41,7 +41,17 @@ def to_json(entry: Record | Timing | TokenUse) -> str:
             value = dict(value)
         if value != spec.default:
             fields[spec.name] = value
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False)
+    return dumps(fields)
+
+
+def dumps(content: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON that a person can read; escaped where a file's name is not Unicode."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, allow_nan=False, indent=indent)
+    return text
 
 
 def from_json(line: str) -> Record | Timing | TokenUse:

@@ -16,7 +16,7 @@ from typing import Any
 import nacbench
 from nacbench import audio
 from nacbench.identity import digest
-from nacbench.results import SCHEMA_VERSION
+from nacbench.results import SCHEMA_VERSION, dumps
 from nacbench.runner.planning import Plan
 
 # Libraries that can move a result. Codecs and metrics also state theirs in `versions`.
@@ -107,7 +107,7 @@ def _earlier_sessions(plan: Plan) -> list[dict[str, Any]]:
 
 def _write(directory: Path, manifest: dict[str, Any]) -> None:
     aside = directory / ".manifest.json"
-    aside.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.write_text(dumps(manifest, indent=1) + "\n", encoding="utf-8")
     aside.replace(directory / "manifest.json")
 
 
