@@ -123,6 +123,7 @@ def identity(e: Evidence) -> None:
     e.within("STOI", e.scores("stoi"), PERFECT_STOI, 1.0001)
     e.close("delay", delays_ms(e), 0, DELAY_TOLERANCE_MS, " ms")
     e.within("payload kbps", [e.row.payload_kbps], RATE_HZ * 32 / 1000, RATE_HZ * 32 / 1000 * 1.001)
+    e.within("99 % of the energy below (Hz)", e.scores("bandwidth_hz"), 1500, 8000)
     e.close("ratio", [e.row.compression_ratio], 0.5, 0.001)
 
 
@@ -139,6 +140,8 @@ def pcm(e: Evidence) -> None:
 
 
 def low_pass(e: Evidence) -> None:
+    """The filter is 60 dB down from 8/7 of its edge on."""
+    e.within("99 % of the energy below (Hz)", e.scores("bandwidth_hz"), 300, 1000 * 8 / 7)
     e.within("mel distance", e.scores("mel:dac"), 0.1, 100)
 
 
@@ -164,6 +167,7 @@ def gain(e: Evidence) -> None:
     """Half the amplitude: the error is half the signal, 20·lg 2 below it. Swapped it would be 0."""
     e.close("gain", gains_db(e), -6.0206, LEVEL_TOLERANCE_DB, " dB")
     e.close("SNR", e.scores("snr"), 6.0206, LEVEL_TOLERANCE_DB, " dB")
+    e.close("loudness", e.scores("loudness_difference"), -6.0206, LEVEL_TOLERANCE_DB, " LU")
     e.within("SI-SDR", e.scores("si_sdr"), EXACT_DB, 150)
     e.said("the level changes by -6.0 dB")
 
@@ -262,7 +266,7 @@ class Probe:
 ALL = (
     Probe("identity", "identity", identity),
     Probe("10-bit PCM", "pcm", pcm, {"bits": 10}),
-    Probe("low-pass at 3.5 kHz", "lowpass", low_pass, {"hz": 3500}),
+    Probe("low-pass at 1 kHz", "lowpass", low_pass, {"hz": 1000}),
     Probe("silence", f"{PROBES}:Silence", silence),
     Probe("shift by 37 samples", f"{PROBES}:Shift", shift),
     Probe("moving delay", f"{PROBES}:MovingDelay", moving_delay),

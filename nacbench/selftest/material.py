@@ -14,7 +14,7 @@ from nacbench.core import Clip
 
 RATE_HZ = 16000
 DURATIONS_S = (2.2, 2.4, 3.0)  # one of them is `probes.is_long`
-METRICS = ("snr", "si_sdr", "mel:dac", "pesq:wb", "stoi")
+METRICS = ("snr", "si_sdr", "mel:dac", "pesq:wb", "stoi", "bandwidth_hz", "loudness_difference")
 # Long enough for a first import on a busy machine, short enough to wait for once.
 LIMIT_S = 8.0
 
