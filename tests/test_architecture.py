@@ -35,6 +35,7 @@ LAYERS = {
     "scoring": 3,
     "suite": 4,
     "leaderboard": 4,
+    "metric_conformance": 4,
     "baseline": 5,
     "comparison": 5,
     "pairs": 5,

@@ -43,6 +43,7 @@ class Bandwidth(_Diagnostic):
     def score(self, prepared: Any, decoded: Clip) -> float:
         from scipy.fft import next_fast_len, rfft
 
+        _refuse_empty(decoded)
         centred = decoded.samples - decoded.samples.mean(axis=-1, keepdims=True, dtype=np.float64)
         points = next_fast_len(decoded.length, real=True)
         power = np.sum(np.abs(rfft(centred, points)) ** 2, axis=0)
@@ -112,8 +113,7 @@ class Clipping(_Diagnostic):
     source = "share of samples with |x| >= 32767/32768"
 
     def score(self, prepared: Any, decoded: Clip) -> float:
-        if not decoded.samples.size:
-            raise UnscorableError("the decoded audio has no samples")
+        _refuse_empty(decoded)
         return float(np.mean(np.abs(decoded.samples) >= 32767 / 32768))
 
 
@@ -126,7 +126,11 @@ class Dc(_Diagnostic):
     source = "mean over time"
 
     def score(self, prepared: Any, decoded: Clip) -> float:
-        if not decoded.samples.size:
-            raise UnscorableError("the decoded audio has no samples")
+        _refuse_empty(decoded)
         means = decoded.samples.mean(axis=-1, dtype=np.float64)
         return float(means[np.abs(means).argmax()])
+
+
+def _refuse_empty(decoded: Clip) -> None:
+    if not decoded.samples.size:
+        raise UnscorableError("the decoded audio has no samples")

@@ -125,7 +125,9 @@ class Estoi(_Intelligibility):
 
 def _at_10_khz(clip: Clip) -> Array:
     """Resampled from 16 kHz, 5 samples for 8: blocks of 128 times a matrix that yields 80."""
-    samples = clip.samples[0].astype(np.float64)
+    samples: Array = clip.samples[0].astype(np.float64)
+    if not samples.size:
+        return samples
     length = -(-samples.size * 5 // 8)
     blocks = -(-length // 80)
     padded = np.pad(samples, (REACH, 128 * blocks - samples.size + REACH))

@@ -1,0 +1,164 @@
+"""Every metric keeps the contract, and `check_metric` catches those that do not."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nacbench.core import Clip, Metric
+from nacbench.errors import UnscorableError
+from nacbench.metric_conformance import check_metric
+from nacbench.metrics import ALIASES, METRICS
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_a_registered_metric_keeps_the_contract(name: str) -> None:
+    report = check_metric(name)
+    assert len(report.passed) == 5
+    assert f"{name}: 5 checks passed" in str(report)
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_a_metric_cites_its_source_and_says_how_it_differs(name: str) -> None:
+    cls = METRICS.get(name)
+    assert isinstance(cls(), Metric)
+    documentation = inspect.getdoc(cls) or ""
+    if "Source:" in documentation:
+        assert "Differs:" in documentation
+
+
+def test_aliases_name_recipes() -> None:
+    assert set(ALIASES.values()) <= set(METRICS.names())
+    assert not set(ALIASES) & set(METRICS.names())
+
+
+class Honest:
+    """Mean absolute difference."""
+
+    name = "honest"
+    version = "1"
+    unit = ""
+    bounds: Any = (0.0, 1000.0)
+    higher_is_better: bool | None = False
+    sample_rate_hz = 16000
+    mono = True
+    domain = "any"
+    source = "test"
+
+    def prepare(self, reference: Clip) -> Any:
+        return reference.samples
+
+    def score(self, prepared: Any, decoded: Clip) -> float:
+        if not decoded.samples.any() or not prepared.any():
+            raise UnscorableError("silence")
+        return float(np.mean(np.abs(prepared - decoded.samples)))
+
+
+def test_an_honest_metric_passes() -> None:
+    report = check_metric(Honest)
+    assert report.scores["copy"] == 0.0
+    assert report.scores["silence"] == "silence"
+
+
+class WrongDirection(Honest):
+    """Says that more is better."""
+
+    higher_is_better = True
+
+
+class OutOfBounds(Honest):
+    """Leaves its bounds with noise at 0 dB."""
+
+    bounds = (0.0, 1e-3)
+
+
+class NotANumber(Honest):
+    """Divides by the energy of silence."""
+
+    def score(self, prepared: Any, decoded: Clip) -> float:
+        return (
+            float(np.mean(np.abs(prepared - decoded.samples))) if decoded.samples.any() else np.nan
+        )
+
+
+class Raising(Honest):
+    """Raises an error of its own on a short clip."""
+
+    def prepare(self, reference: Clip) -> Any:
+        if reference.length < 100:
+            raise IndexError("short")
+        return super().prepare(reference)
+
+
+class Consuming(Honest):
+    """Spoils what it prepared."""
+
+    def prepare(self, reference: Clip) -> Any:
+        return reference.samples.copy()
+
+    def score(self, prepared: Any, decoded: Clip) -> float:
+        value = super().score(prepared, decoded)
+        prepared *= 0.9
+        return value
+
+
+class Random(Honest):
+    """Draws without a seed."""
+
+    def score(self, prepared: Any, decoded: Clip) -> float:
+        return super().score(prepared, decoded) + np.random.default_rng().random() / 100
+
+
+class Unexplained(Honest):
+    """Gives no reason."""
+
+    def score(self, prepared: Any, decoded: Clip) -> float:
+        if not decoded.samples.any() or not prepared.any():
+            raise UnscorableError
+        return super().score(prepared, decoded)
+
+
+class Undocumented(Honest):
+    source = ""
+
+
+Undocumented.__doc__ = None
+
+
+class Misspelt(Honest):
+    """Forgets a flag and has no such domain."""
+
+    mono: Any = "yes"
+    domain = "voice"
+
+
+@pytest.mark.parametrize(
+    ("metric", "complaint"),
+    [
+        (WrongDirection, "scores better than copy"),
+        (OutOfBounds, "0 dB SNR: .* outside the bounds"),
+        (NotANumber, "silence for speech: returned nan"),
+        (Raising, "one sample: raised IndexError: short"),
+        (Consuming, "with a reference that was used before"),
+        (Random, "the same pair scores"),
+        (Unexplained, "without a reason"),
+        (Undocumented, "has no docstring"),
+        (Undocumented, "'source' is empty"),
+        (Misspelt, "'mono': expected bool, found 'yes'"),
+        (Misspelt, "'domain': expected one of"),
+    ],
+)
+def test_a_broken_promise_is_named(metric: type, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_metric(metric)
+
+
+def test_a_name_that_differs_from_the_registered_one_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(METRICS, "_added", {"other": Honest})
+    with pytest.raises(AssertionError, match="registered as 'other' and calls itself 'honest'"):
+        check_metric("other")
