@@ -129,8 +129,8 @@ def _show_one(result: Heard) -> None:
     ]
     if result.alignment:
         rows += [
-            ["delay", f"{result.alignment.delay_ms:.3f}", "ms, removed before scoring"],
-            ["gain", f"{result.alignment.gain_db:.2f}", "dB, left as it is"],
+            ["delay", f"{result.alignment.delay_ms:z.3f}", "ms, removed before scoring"],
+            ["gain", f"{result.alignment.gain_db:z.2f}", "dB, left as it is"],
             ["polarity", f"{result.alignment.polarity:+d}", "left as it is"],
         ]
     rows += [["note", "", escape(note)] for note in result.notes]
@@ -167,7 +167,7 @@ def _value(score: Score) -> str:
 
 
 def _delay(result: Heard) -> str:
-    return f"{result.alignment.delay_ms:.2f}" if result.alignment else "–"
+    return f"{result.alignment.delay_ms:z.2f}" if result.alignment else "–"
 
 
 def _mean(results: Sequence[Heard], name: str) -> str:
