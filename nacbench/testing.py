@@ -1,9 +1,12 @@
-"""Conformance checks for third-party codecs, and for ours.
+"""Conformance checks for third-party codecs and metrics, and for ours.
 
-    from nacbench.testing import check_codec
+    from nacbench.testing import check_codec, check_metric
 
     def test_my_codec_keeps_the_contract():
         print(check_codec("my_package.codec:MyCodec", kbps=6))
+
+    def test_my_metric_keeps_the_contract():
+        print(check_metric("my_package.metric:MyMetric"))
 
 Raises an AssertionError that names every promise that was broken, in a sentence each; returns what
 was measured.
@@ -27,6 +30,9 @@ import numpy as np
 from nacbench import alignment, audio, coding
 from nacbench.core import Bitstream, Clip, Codec, freeze_options
 from nacbench.errors import CodecUnavailableError, DecodeError
+from nacbench.metric_conformance import MetricReport, check_metric
+
+__all__ = ["MetricReport", "Report", "check_codec", "check_metric"]
 
 LENGTHS = (1, 2, 3, 7, 63, 64, 65, 159, 160, 161, 319, 321, 511, 513, 959, 961, 1023, 1025, 4801)
 DAMAGE_LIMIT_S = 120.0  # a decoder that needs longer for 14 seconds of audio hangs

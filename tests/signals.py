@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from nacbench.core import Clip, Samples
@@ -16,6 +18,7 @@ def noise(
     return Clip(samples.astype(np.float32), sample_rate_hz, f"noise-{seed}")
 
 
+@functools.cache
 def voice(seconds: float = 3.0, sample_rate_hz: int = 16000, seed: int = 0) -> Clip:
     """Speech-like: harmonics of a gliding pitch under formants, in syllables with pauses.
 

@@ -10,8 +10,8 @@ import pytest
 
 from nacbench.core import Clip, Metric
 from nacbench.errors import UnscorableError
-from nacbench.metric_conformance import check_metric
 from nacbench.metrics import ALIASES, METRICS
+from nacbench.testing import check_metric
 
 
 @pytest.mark.parametrize("name", METRICS.names())
