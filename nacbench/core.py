@@ -99,7 +99,9 @@ class Bitstream:
     Attributes:
         payload: every byte that `decode` needs, true length and gains included.
         packet_sizes: bytes of the packets in transport order, if the codec has packets. They add
-            up to `len(payload)`. Boundaries are what a transport delivers for free, as in RTP.
+            up to `len(payload)`. Boundaries are what a transport delivers for free, as in RTP. The
+            first packet is the set-up that a call negotiates beforehand, and always arrives; each
+            other one may reach `decode` with wrong bits, cut short, or, when lost, with 0 bytes.
         container_bytes: size of the file that a user would store (Ogg, MP4, …); the payload's
             own size where there is no container.
 
@@ -183,6 +185,9 @@ class Codec(Protocol):
 
         Returns audio at the coded rate; delay is measured and compensated by the bench, so a
         codec that knows its own delay may remove it or leave it.
+
+        A codec that declares packets is given what arrived of them, see `Bitstream`. It conceals
+        a lost packet (0 bytes) as it would in a call, keeping the clip's length, or refuses.
 
         Raises:
             DecodeError: the payload is damaged beyond what the codec can conceal.

@@ -150,7 +150,13 @@ def _changing_output(records: Iterable[Record]) -> Iterator[Remark]:
     names: dict[tuple[str, ...], str] = {}
     for r in records:
         if "reference" in r.hashes and "decoded" in r.hashes:
-            key = (r.hashes["reference"], r.point_key, r.versions.get("codec", ""))
+            key = (
+                r.hashes["reference"],
+                r.condition,  # damage to the payload is part of it, drawn by the seed
+                str(r.seed),
+                r.point_key,
+                r.versions.get("codec", ""),
+            )
             seen.setdefault(key, set()).add((r.hashes.get("payload", ""), r.hashes["decoded"]))
             names[key] = f"{r.series} {r.setting}".strip()
     changing = [names[key] for key, outputs in seen.items() if len(outputs) > 1]

@@ -410,6 +410,7 @@ def _damaged(stream: Bitstream) -> list[tuple[str, Bitstream]]:
         ("a payload that lost its first packet", joined(packets[1:])),
         ("a payload whose first packet is noise", joined([random.bytes(len(packets[0])), *rest])),
         ("a payload that lost a packet", joined([*spared, *rest[:3], *rest[4:]])),
+        ("a packet that arrived as lost", joined([*spared, *rest[:3], b"", *rest[4:]])),
         ("the first half of a payload", joined([*spared, *rest[: len(rest) // 2]])),
         (
             "packets cut in half",

@@ -63,6 +63,7 @@ class Codec:
         sample_rate_hz: int,
         kbps: float | None = None,
         coding: Coding | None = None,
+        block_s: float = FILE_BLOCK_S,
     ) -> bytes:
         """A whole clip to the bytes of a `.nac` file.
 
@@ -70,13 +71,14 @@ class Codec:
             audio: `[channels, time]` or `[time]`, full scale ±1, any rate and channel count.
             kbps: of one coded signal; the most codebooks that fit. None: all of them.
             coding: None takes the densest that this codec has.
+            block_s: longest block, the unit that decodes without any other.
         Raises:
             UserError: the rate is below the lowest, or the coding is not to be had.
             ValueError: samples that are not finite.
         """
         audio = np.atleast_2d(np.asarray(audio, np.float32))
         encoder = self.stream_encoder(
-            sample_rate_hz, audio.shape[0], kbps, coding, audio.shape[1], FILE_BLOCK_S
+            sample_rate_hz, audio.shape[0], kbps, coding, audio.shape[1], block_s
         )
         step = max(1, round(_PIECE_S * sample_rate_hz))
         pieces = [

@@ -17,6 +17,7 @@ from reference_codec import codec as codec_module
 from reference_codec.bitstream import BitstreamError, Coding, read_blocks, read_header
 from reference_codec.checkpoints import shipped
 from reference_codec.errors import UserError as CodecUserError
+from reference_codec.stream_decoder import MAX_GAP_S
 
 
 class Reference:
@@ -27,6 +28,8 @@ class Reference:
         kbps: of one coded signal, before entropy coding; None uses all codebooks.
         coding: "packed", "adaptive" or "neural"; None takes the densest that the model has.
         backend: "torch" or "onnx".
+        packet_ms: at most so much audio per packet, which a transport may lose; None: blocks of
+            10 s, as in files. Lost and damaged packets become silence.
     """
 
     name = "reference"
@@ -39,7 +42,10 @@ class Reference:
         kbps: float | None = None,
         coding: str | None = None,
         backend: str = "torch",
+        packet_ms: float | None = None,
     ) -> None:
+        if packet_ms is not None and not packet_ms > 0:
+            raise ValueError(f"packet_ms must be positive, got {packet_ms:g}")
         if coding is not None and coding.upper() not in Coding.__members__:
             raise ValueError(f"coding '{coding}' is none of packed, adaptive, neural")
         try:
@@ -48,6 +54,7 @@ class Reference:
         except CodecUserError as error:
             raise UserError(str(error)) from error
         config = self._codec.config
+        self._block_s = codec_module.FILE_BLOCK_S if packet_ms is None else packet_ms / 1000
         self._kbps, self._coding = kbps, Coding[coding.upper()] if coding else None
         self.sample_rates_hz = (config.sample_rate_hz,)
         self.channels = (config.channels,)
@@ -71,18 +78,24 @@ class Reference:
         return f"torch {torch.__version__} weights {self._codec.weights_sha256[:16]}"
 
     def encode(self, clip: Clip) -> Bitstream:
-        data = self._codec.encode(clip.samples, clip.sample_rate_hz, self._kbps, self._coding)
+        data = self._codec.encode(
+            clip.samples, clip.sample_rate_hz, self._kbps, self._coding, self._block_s
+        )
         file = io.BytesIO(data)
         starts = [block.offset for block in read_blocks(file, read_header(file))]
         cuts = [0, *starts, len(data)]
         return Bitstream(data, tuple(np.diff(cuts).tolist()))
 
     def decode(self, bitstream: Bitstream) -> Clip:
+        # Only a transport with packets can lose some of them; a damaged file is refused.
+        lossy = bool(bitstream.packet_sizes)
         try:
-            samples, rate = self._codec.decode(bitstream.payload)
+            samples, rate = self._codec.decode(bitstream.payload, resync=lossy)
+            length = read_header(io.BytesIO(bitstream.payload)).sample_count
         except BitstreamError as error:
             raise DecodeError(str(error)) from error
-        return Clip(samples, rate)
+        lost_at_start = min(max(0, length - samples.shape[1]), int(MAX_GAP_S * rate))
+        return Clip(np.pad(samples, ((0, 0), (lost_at_start, 0))), rate)
 
     def tokens(self, bitstream: Bitstream) -> NDArray[np.int64]:
         """The codes, `[codebooks, frames]`."""

@@ -22,6 +22,8 @@ WB_BYTES = {6.6: 17, 8.85: 23, 12.65: 32, 14.25: 36, 15.85: 40, 18.25: 46, 19.85
 WB_BYTES |= {23.05: 58, 23.85: 60}
 """Mode in kbps -> bytes of speech per frame, ordered by frame type (TS 26.101, TS 26.201)."""
 
+NO_DATA = 15  # frame type, TS 26.101 and TS 26.201
+
 AMRWB_ENCODER = ("vo-amrwbenc", "libvo-amrwbenc.so.0")
 
 
@@ -131,9 +133,15 @@ def _known(kbps: float, modes: dict[float, int]) -> float:
 
 
 def _with_headers(packets: list[bytes], modes: dict[float, int]) -> list[bytes]:
-    """Storage frames: frame type in bits 3-6 and the quality bit before the speech bits."""
+    """Storage frames: frame type in bits 3-6 and the quality bit before the speech bits.
+
+    A lost one is a frame of the type NO_DATA, which the decoder conceals (TS 26.091, 26.191).
+    """
     types = {size: index for index, size in enumerate(modes.values())}
     for index, packet in enumerate(packets):
-        if len(packet) not in types:
+        if packet and len(packet) not in types:
             raise DecodeError(f"packet {index} has {len(packet)} bytes, which no mode has")
-    return [bytes([types[len(packet)] << 3 | 4]) + packet for packet in packets]
+    return [
+        bytes([types[len(packet)] << 3 | 4]) + packet if packet else bytes([NO_DATA << 3 | 4])
+        for packet in packets
+    ]

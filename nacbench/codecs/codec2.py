@@ -79,6 +79,8 @@ class Codec2:
         with _vocoder(list(MODES.values())[mode_index]) as (library, state):
             hop, frame_bits, group = _geometry(library, state)
             packet_bytes = group * frame_bits // 8
+            if not all(packets):
+                raise DecodeError("a packet is lost, and Codec 2 conceals no losses")
             if any(len(packet) != packet_bytes for packet in packets):
                 raise DecodeError(f"a packet has other than {packet_bytes} bytes")
             if len(packets) * group * hop < length + TAIL:

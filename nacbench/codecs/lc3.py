@@ -15,11 +15,15 @@ from nacbench.errors import DecodeError
 
 FRAMES_MS = (2.5, 5, 7.5, 10)
 FRAME_BYTES = range(20, 401)  # LC3 specification v1.0, section 3.2.5
+# Ones claim a last spectral line beyond the spectrum, in every band and frame duration, so the
+# decoder conceals the frame as lost. The binding has no other way to say so.
+LOST = b"\xff" * FRAME_BYTES[0]
 
 
 class Lc3:
     """LC3 at constant rate, one frame per packet. No container in common use.
 
+    Lost frames are concealed by liblc3.
     Delay: 2.5 ms of window overlap beside the frame itself (4 ms of overlap at 7.5 ms frames).
 
     Args:
@@ -76,6 +80,7 @@ class Lc3:
             raise DecodeError(f"{len(packets)} packets are too few for {length} samples")
         parts = []
         for index, packet in enumerate(packets):
+            packet = packet or LOST
             if len(packet) not in FRAME_BYTES:
                 raise DecodeError(f"packet {index} has {len(packet)} bytes, not 20 to 400")
             parts.append(np.asarray(decoder.decode(packet), np.float32))

@@ -148,7 +148,7 @@ class Decoder:
             context.extradata = extradata
         for index, packet in enumerate(packets):
             if not packet:  # would tell FFmpeg that the stream has ended
-                raise DecodeError(f"packet {index} is empty")
+                raise DecodeError(f"packet {index} is lost, and {self.codec} conceals no losses")
             yield from context.decode(av.Packet(packet))
         yield from context.decode(None)
 

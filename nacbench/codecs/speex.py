@@ -86,11 +86,12 @@ class Speex:
         speech = np.zeros((len(packets), hop), np.int16)
         with _coder("decoder", mode) as (library, state, bits):
             for index, (packet, frame) in enumerate(zip(packets, speech, strict=True)):
-                if not 0 < len(packet) <= MAX_PACKET:
+                if len(packet) > MAX_PACKET:
                     raise DecodeError(f"packet {index} has {len(packet)} bytes")
                 library.speex_bits_read_from(bits, packet, len(packet))
                 samples = ctypes.c_void_p(frame.ctypes.data)
-                if library.speex_decode_int(state, bits, samples) != 0:
+                received = bits if packet else None  # without bits, Speex conceals a loss
+                if library.speex_decode_int(state, received, samples) != 0:
                     raise DecodeError(f"packet {index} is not a Speex frame")
         return Clip((speech.ravel()[:wanted] / 32768).astype(np.float32), RATES_HZ[mode])
 

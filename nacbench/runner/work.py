@@ -95,7 +95,8 @@ class Conditioned:
     def get(self, task: Task, stage: Stage) -> tuple[Clip, str]:
         """The reference of a task, and the hash of its content."""
         ref = task.ref
-        key = digest(ref.id, ref.path, ref.start_s, ref.duration_s, task.condition_spec, task.seed)
+        before = _condition(json.dumps(task.condition_spec)).before_codec.spec
+        key = digest(ref.id, ref.path, ref.start_s, ref.duration_s, before, task.seed)
         if key not in self._kept:
             clip = conditioned(task, stage)
             if len(self._kept) >= self.KEPT:
@@ -197,9 +198,13 @@ class Judge:
             streams = self._cache.get_streams(streams_key(task, reference_sha256))
         if streams is None:
             return None
+        stage("damage")
+        arrived = _condition(json.dumps(task.condition_spec)).damage(
+            streams, task.ref.id, task.seed
+        )
         stage("decode")
         codec = coding.build(task.point.codec, task.point.options)
-        decoded = self._decode(task, codec, streams, reference)
+        decoded = self._decode(task, codec, arrived, reference)
         decoded_sha256 = audio.sha256(decoded)
         heard = self._compare(reference, reference_sha256, decoded, decoded_sha256, hearing, stage)
         return Verdict(
@@ -207,7 +212,7 @@ class Judge:
             **_rates(codec, streams),
             payload_sha256=payload_sha256(streams),
             decoded_sha256=decoded_sha256,
-            notes=_notes(codec, reference),
+            notes=(*_notes(codec, reference), *_damage_notes(streams, arrived)),
             **heard,
         )
 
@@ -318,6 +323,22 @@ def _notes(codec: Any, reference: Clip) -> tuple[str, ...]:
     if coded_hz == reference.sample_rate_hz:
         return own
     return f"coded at {coded_hz} Hz", *own
+
+
+def _damage_notes(sent: tuple[Bitstream, ...], arrived: tuple[Bitstream, ...]) -> tuple[str, ...]:
+    """`12 of 200 packets lost`: what the condition's draw came to on this clip."""
+    if arrived is sent:
+        return ()
+    packets = [
+        pair
+        for before, after in zip(sent, arrived, strict=True)
+        for pair in zip(before.packets()[1:], after.packets()[1:], strict=True)
+    ]
+    lost = sum(bool(before) and not after for before, after in packets)
+    damaged = sum(before != after for before, after in packets) - lost
+    counts = ((lost, "lost"), (damaged, "damaged"))
+    found = [f"{count} of {len(packets)} packets {what}" for count, what in counts if count]
+    return tuple(found) or (f"all {len(packets)} packets arrived",)
 
 
 def _rates(codec: Any, streams: tuple[Bitstream, ...]) -> dict[str, Any]:

@@ -52,3 +52,32 @@ def test_an_unknown_model_is_named_with_a_suggestion() -> None:
 def test_the_nominal_rate_is_that_of_the_codebooks_in_use(model: str) -> None:
     assert Reference(model, kbps=1.3).nominal_kbps == pytest.approx(1.2)
     assert np.prod(Reference(model, kbps=0.3).codebook_sizes) == 64
+
+
+def test_lost_packets_become_silence_and_the_rest_stays_in_place(model: str) -> None:
+    codec = Reference(model, packet_ms=100)
+    clip = Clip(tiny.music(2.0, 16_000), 16_000)
+    sent = codec.encode(clip)
+    whole = codec.decode(sent).samples
+    for lost in ((1,), (8, 9), (20,), range(1, 21)):
+        packets = sent.packets()
+        assert len(packets) == 21
+        for index in lost:
+            packets[index] = b""
+        arrived = Bitstream(b"".join(packets), tuple(map(len, packets)))
+        heard = Reference(model).decode(arrived).samples
+        assert heard.shape == whole.shape
+        start, stop = ((index - 1) * 1600 for index in (lost[0], lost[-1] + 1))
+        assert not heard[:, start + 400 : stop - 400].any()  # a filter rings for under 25 ms
+        before = max(0, start - 400)
+        np.testing.assert_allclose(heard[:, :before], whole[:, :before], atol=1e-5)
+
+
+def test_wrong_bits_cost_a_packet_and_not_the_clip(model: str) -> None:
+    codec = Reference(model, packet_ms=100)
+    sent = codec.encode(Clip(tiny.music(1.0, 16_000), 16_000))
+    packets = sent.packets()
+    packets[3] = bytes([*packets[3][:-1], packets[3][-1] ^ 1])
+    heard = codec.decode(Bitstream(b"".join(packets), sent.packet_sizes)).samples
+    assert heard.shape == (1, 16_000)
+    assert heard[:, :3000].any() and not heard[:, 3600:4400].any()
