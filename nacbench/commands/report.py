@@ -22,7 +22,24 @@ if TYPE_CHECKING:
     help="Where to write [default: into the run; needed for several].",
 )
 @click.option("--parquet", is_flag=True, help="Also write records.parquet.")
-def report(run: tuple[Path, ...], out: Path | None, parquet: bool) -> None:
+@click.option("--html", is_flag=True, help="Also write report.html: one file with players.")
+@click.option(
+    "--audio",
+    type=click.Choice(["opus", "flac"]),
+    default="opus",
+    show_default=True,
+    help="How --html embeds audio: small, or sample by sample.",
+)
+@click.option(
+    "--items",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    help="How many of the worst clips --html gives players.",
+)
+def report(
+    run: tuple[Path, ...], out: Path | None, parquet: bool, html: bool, audio: str, items: int
+) -> None:
     """Rebuild leaderboard and curves from RUN; several runs merge.
 
     RUN is a directory that 'nacbench run' wrote, or results/SUITE for its latest run.
@@ -33,7 +50,21 @@ def report(run: tuple[Path, ...], out: Path | None, parquet: bool) -> None:
     runs = [latest_run(path) for path in run]
     if out is None and len(runs) > 1:
         raise UserError("report: several runs merge into new tables. Say where with '--out DIR'.")
-    show_and_write(ResultTable.load(*runs), out or runs[0], parquet)
+    table, directory = ResultTable.load(*runs), out or runs[0]
+    board = show_and_write(table, directory, parquet)
+    if html:
+        from functools import partial
+
+        from nacbench.cache import Cache, default_root
+        from nacbench.report import html as page
+        from nacbench.runner.work import decoded_of
+
+        stored = partial(decoded_of, cache=Cache(default_root()))
+        path = page.write(
+            table, directory / page.FILE, stored, audio=audio, items=items, board=board
+        )
+        size = path.stat().st_size / 1e6
+        console().print(f"[bold]{path}[/] ({size:.1f} MB)", soft_wrap=True)
 
 
 def latest_run(path: Path) -> Path:
