@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,16 @@ def test_forty_series_all_look_different() -> None:
 
 def test_a_known_codec_looks_the_same_whoever_stands_beside_it() -> None:
     assert looks(["Opus", "Zebra"])["Opus"] == looks(["AAC-LC", "Opus"])["Opus"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_the_layout_holds_for_any_number_of_panels(tmp_path: Path, count: int) -> None:
+    kept = [name for name, (_, better, *_) in METRICS.items() if better is not None][:count]
+    table = example_table(clips=2)
+    records = [
+        replace(record, scores={name: record.scores[name] for name in kept})
+        for record in table.records
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib only warns when a panel collapses to nothing
+        curves.draw(replace(table, records=records), tmp_path / "curves.png")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.0, 2.75)
 TITLE_INCHES = 0.45
 MAX_COLUMNS = 3
-LEGEND_COLUMNS = 6  # below the panels
+LEGEND_COLUMNS = 2  # below the panels, per column of these
 LABEL_HEIGHT = 0.055  # of an anchor's name, as a share of the axis
 INK, FAINT = "#222222", "#E4E4E4"
 STYLE: dict[str, Any] = {
@@ -79,7 +79,7 @@ def _figure(board: Board) -> Figure:
     heights = [PANEL_INCHES[1]] * -(-len(metrics) // columns)
     beside = len(metrics) % columns > 0  # room for the legend beside the last panel
     if not beside:
-        heights.append(0.35 + 0.2 * math.ceil(len(style) / LEGEND_COLUMNS))
+        heights.append(0.35 + 0.2 * math.ceil(len(style) / (LEGEND_COLUMNS * columns)))
     height = TITLE_INCHES + sum(heights)
     figure = Figure(
         figsize=(PANEL_INCHES[0] * columns, height * len(board.sections)),
@@ -99,7 +99,7 @@ def _figure(board: Board) -> Figure:
             if lowest:
                 axes.set_xlabel("payload, kbps", fontsize=8.5)
         place = grid[-1, len(metrics) % columns :]
-        _legend(part.add_subplot(place), _competing(section.rows), style, beside)
+        _legend(part.add_subplot(place), _competing(section.rows), style, 0 if beside else columns)
     return figure
 
 
@@ -218,7 +218,8 @@ def _stroke(look: Look) -> dict[str, Any]:
     }
 
 
-def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], beside: bool) -> None:
+def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], below: int) -> None:
+    """Below so many columns of panels, or beside the last panel where there is none."""
     from matplotlib.lines import Line2D
 
     axes.set_axis_off()
@@ -229,11 +230,11 @@ def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], beside: boo
         if name in shown
     ]
     many = len(handles) > 24
-    columns = (1 if len(handles) <= 8 else 3 if many else 2) if beside else LEGEND_COLUMNS
+    columns = LEGEND_COLUMNS * below or (1 if len(handles) <= 8 else 3 if many else 2)
     axes.legend(
         handles=handles, loc="upper left", ncols=columns, frameon=False, borderpad=0,
         bbox_to_anchor=(-0.01, 1.04), handlelength=2.6, columnspacing=1.4, labelspacing=0.55,
-        fontsize=7.5 if beside and many else 9,
+        fontsize=7.5 if many and not below else 9,
         title="Bands and bars: 95 % intervals", title_fontsize=8, alignment="left",
     )  # fmt: skip
 
