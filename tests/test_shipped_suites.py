@@ -16,10 +16,15 @@ def test_all_of_them_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", suites.names())
-def test_each_is_valid_and_named_like_its_file(name: str) -> None:
+def test_each_is_valid(name: str) -> None:
     suite = suites.load(name)
-    assert suite.name == name.replace("/", "_")
     assert suite.metrics
+    assert suite.title != suite.name
+
+
+def test_no_two_of_them_write_into_one_folder() -> None:
+    names = [suites.load(name).name for name in suites.names()]
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
