@@ -16,7 +16,7 @@ from nacbench.codecs import CODECS
 from nacbench.codecs.pcm import Pcm
 from nacbench.core import Bitstream, Clip, Codec
 from nacbench.errors import CodecUnavailableError, DecodeError
-from nacbench.testing import check_codec
+from nacbench.testing import check_codec, fresh_process
 
 
 class Good(Pcm):
@@ -170,9 +170,7 @@ def test_each_broken_promise_is_told(codec: type, sentence: str) -> None:
 
 
 def test_a_decoder_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nacbench import testing
-
-    monkeypatch.setattr(testing, "DAMAGE_LIMIT_S", 6.0)
+    monkeypatch.setattr(fresh_process, "LIMIT_S", 6.0)
     with pytest.raises(AssertionError, match="'decode' of an empty payload hangs"):
         check_codec(Hanging)
 

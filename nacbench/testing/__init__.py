@@ -1,0 +1,19 @@
+"""Conformance checks for third-party codecs and metrics, and for ours.
+
+    from nacbench.testing import check_codec, check_metric
+
+    def test_my_codec_keeps_the_contract():
+        print(check_codec("my_package.codec:MyCodec", kbps=6))
+
+    def test_my_metric_keeps_the_contract():
+        print(check_metric("my_package.metric:MyMetric"))
+
+A check raises an AssertionError that names every promise that was broken, in a sentence each, and
+returns what was measured.
+"""
+
+from nacbench.metric_conformance import MetricReport, check_metric
+from nacbench.testing.codec import check_codec
+from nacbench.testing.report import Report
+
+__all__ = ["MetricReport", "Report", "check_codec", "check_metric"]
