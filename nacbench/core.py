@@ -302,7 +302,7 @@ class Alignment:
 
     Attributes:
         delay_ms: positive when the decoded audio is late; sub-sample precision.
-        gain_db: level of the decoded audio above the reference (least squares, 800-3400 Hz).
+        gain_db: level of the decoded audio above the reference, by energy in 800-3400 Hz.
         polarity: +1, or -1 for an inverted signal. Reported, not repaired.
         correlation: |normalised correlation| at that delay, 0…1; how far to trust the rest.
     """

@@ -74,6 +74,14 @@ def test_gain_and_polarity_are_measured_and_left_alone(gain_db: float, polarity:
     assert np.allclose(aligned.samples, np.float32(gain) * reference.samples, rtol=0, atol=1e-6)
 
 
+def test_a_poor_waveform_at_the_same_level_is_no_change_of_gain() -> None:
+    reference = noise(3.0, seed=1)
+    mixed = (reference.samples + noise(3.0, seed=2).samples) / math.sqrt(2)
+    _, found = align(reference, Clip(mixed, 16_000))
+    assert found.correlation == pytest.approx(math.sqrt(0.5), abs=0.03)
+    assert found.gain_db == pytest.approx(0, abs=0.2)
+
+
 @pytest.mark.parametrize("snr_db", [20.0, 0.0])
 def test_noise_moves_the_delay_by_a_fraction_of_a_sample(snr_db: float) -> None:
     reference = voice(3.0, 48_000)

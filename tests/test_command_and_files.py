@@ -195,7 +195,7 @@ def named(clip_id: str, seed: int) -> Clip:
 
 
 def test_decoded_files_answer_the_clips_of_their_name(folder: Path) -> None:
-    for clip in (named("a", 1), named("b", 2), named("sub/b", 2)):
+    for clip in (named("a", 1), named("b", 2), named("sub/b.wav", 2)):
         codec: Any = coding.build("files", {"path": str(folder), "kbps": 6})
         streams = coding.encode(codec, clip)
         decoded = coding.decode(codec, streams, clip)
@@ -263,3 +263,36 @@ def test_a_file_of_other_length_is_refused(folder: Path) -> None:
     clip = Clip(noise(3.0).samples, 16_000, "a")
     with pytest.raises(ValueError, match=r"0\.500 s of audio for a clip of 3\.000 s"):
         coding.decode(codec, coding.encode(codec, clip), clip)
+
+
+def test_a_run_marks_declared_rates_and_skips_absent_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nacbench
+    from nacbench import leaderboard
+
+    monkeypatch.chdir(tmp_path)
+    for folder, seed in (("clips", 1), ("lab", 1)):
+        Path(folder).mkdir()
+        audio.write(Path(folder, "a.wav"), voice(1.0, seed=seed), subtype="PCM_16")
+    Path("suite.yaml").write_text(
+        "name: lab\nversion: 1\nsources: [{folder: {path: clips}}]\nmetrics: [si_sdr]\ncodecs:\n"
+        "  - files: {label: Lab, path: lab, kbps: 6.5}\n"
+        "  - command: {label: EVS, kbps: 9.6,\n"
+        "      encode: [no-such-coder, '{input}', '{output}'],\n"
+        "      decode: [no-such-coder, '{input}', '{output}']}\n"
+        "  - pcm:12\n"
+    )
+    table = nacbench.run("suite.yaml", workers=1, timing=False)
+    (record,) = (r for r in table.records if r.series == "Lab")
+    assert (record.payload_bytes, record.container_bytes) == (None, None)
+    assert record.nominal_kbps == 6.5
+    assert record.notes == ("rate declared, not measured",)
+    assert record.scores["si_sdr"].value is not None
+    (manifest,) = table.manifests.values()
+    assert "no-such-coder" in str(manifest["skipped"])
+    (section,) = leaderboard.leaderboard(table).sections
+    rows = {row.series: row for row in section.rows}
+    assert rows["Lab"].rate_declared
+    assert rows["Lab"].payload_kbps == 6.5
+    assert not rows["PCM"].rate_declared

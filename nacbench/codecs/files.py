@@ -21,9 +21,10 @@ RATES_FILE = "rates.csv"
 class Files:
     """The file named like the clip, from a folder of decoded audio.
 
-    A clip `p225_001` is answered by `p225_001.wav` (or .flac, .ogg, …) anywhere below the folder,
-    decoded from that very clip: same start, no added gain. The payload is the file's name, a key
-    and not a coded signal; see `declared_kbps` in `nacbench.core.Codec`.
+    A clip `p225/001.wav` is answered by `p225/001.wav` (or .flac, .ogg, …) below the folder, a clip
+    `001` by any one file of that name there; decoded from that very clip: same start, no added
+    gain. The payload is the file's name, a key and not a coded signal; see `declared_kbps` in
+    `nacbench.core.Codec`.
 
     Args:
         path: the folder.
@@ -63,11 +64,12 @@ class Files:
         self.nominal_kbps = kbps
 
     def encode(self, clip: Clip) -> Bitstream:
-        if clip.id not in self._files:
-            raise ValueError(f"{self._folder} has no file named '{clip.id}' (.wav, .flac, …)")
-        if self.nominal_kbps is None and clip.id not in self._rates:
+        name = _without_suffix(clip.id)
+        if name not in self._files:
+            raise ValueError(f"{self._folder} has no file named '{name}' (.wav, .flac, …)")
+        if self.nominal_kbps is None and name not in self._rates:
             raise ValueError(f"the table of rates has no line for clip '{clip.id}'")
-        return Bitstream(clip.id.encode())
+        return Bitstream(name.encode())
 
     def decode(self, bitstream: Bitstream) -> Clip:
         try:
@@ -81,20 +83,27 @@ class Files:
     def build_id(self) -> str:
         """Names, sizes and times of the files: a changed file must not meet a cached score."""
         seen = hashlib.sha256()
-        for clip_id, file in sorted(self._files.items()):
+        for name, file in sorted(self._files.items()):
             status = file.stat()
-            seen.update(f"{clip_id}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            seen.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         return f"{len(self._files)} files {seen.hexdigest()[:12]}"
 
 
+def _without_suffix(clip_id: str) -> str:
+    """Clips from a folder carry the suffix of their file; decoded files may have another."""
+    stem, dot, suffix = clip_id.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in AUDIO_SUFFIXES else clip_id
+
+
 def _index(folder: Path) -> dict[str, Path]:
-    """Clip id -> file: the path below the folder, and its last part where that is unambiguous."""
+    """Name -> file: the path below the folder, and its last part where that is unambiguous."""
     found: dict[str, Path] = {}
     by_stem: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file():
-            found.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
-            by_stem.setdefault(file.stem, []).append(file)
+            name = _without_suffix(file.relative_to(folder).as_posix())
+            found.setdefault(name, file)
+            by_stem.setdefault(name.rpartition("/")[2], []).append(file)
     for stem, files in by_stem.items():
         if len(files) == 1:
             found.setdefault(stem, files[0])
@@ -117,11 +126,12 @@ def _read_rates(path: Path, column: str) -> dict[str, float]:
         rates = {}
         for line, row in enumerate(table, start=2):
             try:
-                rates[row["clip"]] = float(row[column])
+                rate = float(row[column])
             except (TypeError, ValueError) as error:
                 raise UserError(
                     f"{path}:{line}: '{row[column]}' in column '{column}' is not a rate in kbps."
                 ) from error
-            if not 0 < rates[row["clip"]] < float("inf"):
+            if not 0 < rate < float("inf"):
                 raise UserError(f"{path}:{line}: a rate must be positive, found {row[column]}.")
+            rates[_without_suffix(row["clip"] or "")] = rate
     return rates
