@@ -53,8 +53,9 @@ def test_speech_has_35_operating_points() -> None:
     assert len(suite.points) + len(suite.skipped) >= 35
 
 
-@pytest.mark.parametrize("name", suites.names())
+@pytest.mark.parametrize("name", [name for name in suites.names() if name != "ci"])
 def test_no_suite_runs_a_codec_with_random_weights(name: str) -> None:
+    """But for `ci`, whose gate watches that the machinery of our own stays as it is."""
     for point in suites.load(name).points:
         assert not getattr(CODECS.get(point.codec)(**point.options), "untrained", False), point
 
