@@ -11,7 +11,7 @@ import numpy as np
 
 from reference_codec.backend import Backend, Samples, TorchBackend
 from reference_codec.bitstream import UNKNOWN_LENGTH, Coding, StreamInfo, read_header
-from reference_codec.checkpoints import PRIOR_SUFFIX, shipped
+from reference_codec.checkpoints import EXPORT_SUFFIX, EXPORTED_PRIOR, PRIOR_SUFFIX, shipped
 from reference_codec.config import CodecConfig
 from reference_codec.entropy import Ints
 from reference_codec.errors import UserError
@@ -140,23 +140,44 @@ class Codec:
 
 
 def load(name: str | Path, backend: str = "torch") -> Codec:
-    """A codec by preset name, shipped checkpoint, or path of a checkpoint.
+    """A codec by preset name, shipped checkpoint, or path of a checkpoint or an ONNX export.
 
     A preset without shipped weights gets random ones: it proves the machinery, not quality.
 
+    Args:
+        backend: "torch", or "onnx" for what `nac export` wrote; a path to such a directory says
+            so by itself.
     Raises:
-        UserError: unknown name, or a file that is no checkpoint.
+        UserError: unknown name, a file that is no checkpoint, or no export beside it.
     """
+    path = shipped().get(str(name), Path(name))
+    if path.is_dir() or backend == "onnx":
+        return _load_onnx(path)
+    if backend != "torch":
+        raise UserError(f"unknown backend '{backend}'. Use 'torch' or 'onnx'.")
     from reference_codec import checkpoint, presets
 
-    if backend != "torch":
-        raise UserError(f"unknown backend '{backend}'. Use 'torch'.")
-    path = shipped().get(str(name), Path(name))
     if path.suffix == ".safetensors" or path.is_file():
         prior = path.with_suffix(PRIOR_SUFFIX)
         model = TorchBackend(checkpoint.load(path))
         return Codec(model, load_prior(prior) if prior.is_file() else None)
     return Codec(TorchBackend(presets.build(str(name))))
+
+
+def _load_onnx(path: Path) -> Codec:
+    """The export at `path`, or beside a checkpoint: `name.onnx/` for `name.safetensors`."""
+    directory = path if path.is_dir() else path.with_suffix(EXPORT_SUFFIX)
+    if not directory.is_dir():
+        raise UserError(
+            f"model '{path.stem}' has no ONNX export at {directory}. "
+            f"Write one: nac export {path} {directory}"
+        )
+    try:
+        from reference_codec.onnx_backend import OnnxBackend
+    except ModuleNotFoundError as error:
+        raise UserError(f"backend 'onnx' needs {error.name}: pip install onnxruntime") from error
+    prior = directory / EXPORTED_PRIOR
+    return Codec(OnnxBackend(directory), load_prior(prior) if prior.is_file() else None)
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -53,10 +53,15 @@ class FiniteScalarQuantizer(Quantizer):
 
     def squash(self, latents: Tensor) -> Tensor:
         """Into (-levels/2, levels/2), so that rounding gives exactly `levels` integers."""
+        span, offset, shift = self.squashing()
+        return span * torch.tanh(latents + shift) - offset
+
+    def squashing(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Span, offset and shift of `squash`, `[channels, 1]` each."""
         span = (self.levels - 1) / 2 * (1 - SHRINK)
         # An even number of levels has no middle one: shift by half, and let 0 stay on 0.
         offset = torch.where(self.levels % 2 == 0, 0.5, 0.0)
-        return span * torch.tanh(latents + torch.tan(offset / span)) - offset
+        return span, offset, torch.tan(offset / span)
 
 
 class GroupedFSQ(Quantizer):

@@ -7,6 +7,8 @@ measured rate is the one of the true file, entropy coding, header and checksums 
 from __future__ import annotations
 
 import io
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from reference_codec import codec as codec_module
 from reference_codec.bitstream import BitstreamError, Coding, read_blocks, read_header
 from reference_codec.checkpoints import shipped
 from reference_codec.errors import UserError as CodecUserError
+from reference_codec.presets import PRESETS
 from reference_codec.stream_decoder import MAX_GAP_S
 
 
@@ -27,7 +30,7 @@ class Reference:
         model: preset, shipped checkpoint, or path of one.
         kbps: of one coded signal, before entropy coding; None uses all codebooks.
         coding: "packed", "adaptive" or "neural"; None takes the densest that the model has.
-        backend: "torch" or "onnx".
+        backend: "torch", or "onnx" for a directory that `nac export` wrote or one beside the model.
         packet_ms: at most so much audio per packet, which a transport may lose; None: blocks of
             10 s, as in files. Lost and damaged packets become silence.
     """
@@ -60,7 +63,9 @@ class Reference:
         self.channels = (config.channels,)
         self.nominal_kbps = config.nominal_kbps(self._n_codebooks)
         self.codebook_sizes = config.codebook_sizes[: self._n_codebooks]
-        self.untrained = model not in shipped() and not str(model).endswith(".safetensors")
+        self.untrained = model in PRESETS and model not in shipped()
+        onnx = backend == "onnx" or Path(model).is_dir()
+        self._runtime = "onnxruntime" if onnx else "torch"
 
     @classmethod
     def missing(cls) -> str | None:
@@ -73,9 +78,8 @@ class Reference:
         return None
 
     def build_id(self) -> str:
-        import torch
-
-        return f"torch {torch.__version__} weights {self._codec.weights_sha256[:16]}"
+        runtime = f"{self._runtime} {metadata.version(self._runtime)}"
+        return f"{runtime} weights {self._codec.weights_sha256[:16]}"
 
     def encode(self, clip: Clip) -> Bitstream:
         data = self._codec.encode(

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 DIRECTORY = Path(__file__).parent
 PRIOR_SUFFIX = ".prior.safetensors"
+EXPORT_SUFFIX = ".onnx"  # a directory beside the checkpoint
+EXPORTED_PRIOR = "prior.safetensors"
 
 
 def shipped() -> dict[str, Path]:
