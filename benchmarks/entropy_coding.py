@@ -1,7 +1,8 @@
 """Speed and overhead of the `.nac` entropy coding: `python benchmarks/entropy_coding.py`.
 
 Codes come from a skewed source with repeats, 12 codebooks of 1024 at 50 frames/s: 6 kbps. The
-neural prior is untrained, which does not change its speed. Times are of one core (process time): set OMP_NUM_THREADS=1.
+neural prior is untrained, which does not change its speed. Times are of one core (process
+time): set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
