@@ -23,6 +23,7 @@ from nacbench.scoring import Scorer
 
 pytest.importorskip("visqol")
 api = pytest.importorskip("visqol.api")
+analysis = pytest.importorskip("nacbench.metrics.visqol_analysis")
 
 ENVELOPE = 1e-12  # the lag is the place of a maximum; 1e-12 of full scale does not move it
 CONFORMANCE = Path(__file__).parents[1].parent / "shared/data/visqol_conformance"
@@ -62,6 +63,40 @@ def test_values_are_those_of_visqol_python_to_the_last_bit(recipe: Any) -> None:
             assert ours.score(prepared, decoded) == result.moslqo, how
 
 
+@pytest.mark.parametrize("recipe", [VisqolSpeechLattice, VisqolAudio])
+def test_spectrograms_are_those_of_visqol_python_to_the_last_bit(recipe: Any) -> None:
+    from visqol.audio_utils import AudioSignal
+    from visqol.gammatone import GammatoneSpectrogramBuilder
+
+    rate = recipe.sample_rate_hz
+    mode = analysis.speech_mode() if recipe is VisqolSpeechLattice else analysis.audio_mode()
+    samples = voice(1.713, rate, seed=3).samples[0].astype(np.float64)
+    builder = GammatoneSpectrogramBuilder(mode.bands, 50.0, speech_mode=rate == 16000)
+    theirs = builder.build(AudioSignal(samples, rate), mode.window).data
+    np.testing.assert_array_equal(mode.spectrogram(samples), theirs)
+
+
+def test_similarities_are_those_of_visqol_python_to_the_last_bit() -> None:
+    from visqol.nsim import measure_patch_similarity
+
+    from nacbench.metrics.visqol_kernels import patch_similarities
+
+    random = np.random.default_rng(0)
+    patches, width, frames = 40 * random.random((2, 7, 5)), 5, 40
+    decoded = np.pad(40 * random.random((7, frames)), ((0, 0), (0, width)))
+    decoded[:, 8:12] = 0.0  # a patch that is flat
+    decoded[:, 20:25] = patches[1]
+    firsts, lasts = np.array([3, 0]), np.array([36, frames - 1])
+    ours = patch_similarities(patches, decoded, firsts, lasts)
+    for patch in range(2):
+        for position in range(frames):
+            window = decoded[:, position : position + width]
+            theirs = measure_patch_similarity(patches[patch], window).similarity
+            inside = firsts[patch] <= position <= lasts[patch]
+            assert ours[patch, position] == (theirs if inside else 0.0)
+    assert ours[1].argmax() == 20
+
+
 @pytest.mark.skipif(not CONFORMANCE.exists(), reason=f"{CONFORMANCE} is not there")
 @pytest.mark.parametrize("row", range(5))
 def test_googles_own_pairs_have_googles_own_values(row: int) -> None:
@@ -77,11 +112,9 @@ def test_googles_own_pairs_have_googles_own_values(row: int) -> None:
 
 @pytest.mark.parametrize("size", [7, 8, 1000, 1009, 2 * 1009])
 def test_an_envelope_of_any_length_is_that_of_the_analytic_signal(size: int) -> None:
-    from nacbench.metrics.visqol_analysis import Section, speech_mode
-
     samples = np.random.default_rng(size).standard_normal(size)
     expected = np.abs(hilbert(samples - samples.mean())) + samples.mean()
-    ours = Section(samples, None, speech_mode()).envelope
+    ours = analysis.Section(samples, None, analysis.speech_mode()).envelope
     np.testing.assert_allclose(ours, expected, rtol=0, atol=ENVELOPE)
 
 
@@ -112,13 +145,9 @@ def test_a_48_khz_clip_reaches_speech_mode_at_16_khz() -> None:
 
 
 def test_both_speech_recipes_share_the_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nacbench.metrics import visqol_analysis
-
     calls = []
-    analyse = visqol_analysis.features
-    monkeypatch.setattr(
-        visqol_analysis, "features", lambda *args: calls.append(args) or analyse(*args)
-    )
+    analyse = analysis.features
+    monkeypatch.setattr(analysis, "features", lambda *args: calls.append(args) or analyse(*args))
     reference = voice(1.5, 48000)
     decoded = with_noise(reference, 15)
     scorer = Scorer(["visqol:speech-lattice", "visqol:speech-exponential"])
