@@ -10,6 +10,10 @@ from pydantic import BaseModel
 
 from nacbench.cli import cli
 from nacbench.codecs import CODECS
+from nacbench.conditions import CONDITIONS
+from nacbench.metrics import METRICS
+from nacbench.registry import Registry
+from nacbench.sources import SOURCES
 from nacbench.suite.schema import Limits, SuiteFile, TimingSettings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -130,9 +134,12 @@ def test_every_call_in_the_documentation_is_understood(line: str) -> None:
     command.make_context("nacbench", words)
 
 
-def test_every_codec_is_documented() -> None:
-    text = (DOCS / "codecs.md").read_text(encoding="utf-8")
-    assert [name for name in CODECS.names() if f"`{name}`" not in text] == []
+@pytest.mark.parametrize("registry", [CODECS, METRICS, CONDITIONS, SOURCES], ids=lambda r: r.kind)
+def test_all_that_a_suite_may_name_is_documented(registry: Registry) -> None:
+    page = {"codec": "codecs.md", "metric": "metrics.md"}.get(registry.kind, "data.md")
+    text = (DOCS / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w:]+)", text)) | set(re.findall(r"^### (\w+)$", text, re.M))
+    assert set(registry.names()) <= named
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: str(path.name))
