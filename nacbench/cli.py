@@ -20,6 +20,7 @@ from nacbench.commands.check import baseline, check
 from nacbench.commands.compare import compare
 from nacbench.commands.data import data
 from nacbench.commands.listing import list_
+from nacbench.commands.rd import rd
 from nacbench.commands.report import report
 from nacbench.commands.run import run
 from nacbench.commands.score import score
@@ -62,6 +63,7 @@ for command in (
     validate,
     list_,
     report,
+    rd,
     compare,
     check,
     baseline,

@@ -38,6 +38,7 @@ LAYERS = {
     "metric_conformance": 4,
     "baseline": 5,
     "comparison": 5,
+    "pareto": 5,
     "pairs": 5,
     "regression": 6,
     "suspicions": 5,

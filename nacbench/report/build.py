@@ -10,7 +10,7 @@ from typing import Any
 
 from nacbench.board import Board
 from nacbench.leaderboard import leaderboard
-from nacbench.report import curves, tables
+from nacbench.report import bd_table, curves, tables
 from nacbench.results import ResultTable, to_json
 from nacbench.suspicions import suspicions
 
@@ -20,6 +20,8 @@ KEPT = ".board.json"  # what the files were made from, and the board they show
 
 def write(table: ResultTable, directory: Path | str) -> tuple[Board, list[Path]]:
     """Write `leaderboard.csv`, `leaderboard.md`, `curves.png` and `curves.svg`.
+
+    Where Opus has a curve to hold against, `bd_rate.csv` and `bd_rate.md` too.
 
     The table may hold several runs; where two did the same work, the one loaded last counts.
 
@@ -36,7 +38,8 @@ def write(table: ResultTable, directory: Path | str) -> tuple[Board, list[Path]]
     tables.write_csv(board, files[0])
     tables.write_markdown(board, files[1], picture=files[2].name)
     curves.draw(board, files[2], files[3])
-    return board, files
+    _, more = bd_table.write(table, board, directory)
+    return board, [*files, *more]
 
 
 def refresh(table: ResultTable, directory: Path | str) -> tuple[Board, list[Path]]:
@@ -45,7 +48,8 @@ def refresh(table: ResultTable, directory: Path | str) -> tuple[Board, list[Path
     inputs = _inputs(table)
     files = [directory / name for name in FILES]
     if all(file.exists() for file in files) and (board := _read_kept(directory / KEPT, inputs)):
-        return board, files
+        more = [directory / name for name in bd_table.FILES]
+        return board, [*files, *(file for file in more if file.exists())]
     board, files = write(table, directory)
     content = {"inputs": inputs, "board": _board_type().dump_python(board, mode="json")}
     (directory / KEPT).write_text(json.dumps(content), encoding="utf-8")

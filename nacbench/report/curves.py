@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ TITLE_INCHES = 0.45
 MAX_COLUMNS = 3
 LEGEND_COLUMNS = 2  # below the panels, per column of these
 LABEL_HEIGHT = 0.055  # of an anchor's name, as a share of the axis
+BANDS = "Bands and bars: 95 % intervals"
 INK, FAINT = "#222222", "#E4E4E4"
 STYLE: dict[str, Any] = {
     "axes.edgecolor": "#9A9A9A",
@@ -42,33 +43,39 @@ STYLE: dict[str, Any] = {
 
 
 def draw(
-    table: ResultTable | Board, path_png: Path | str | None, path_svg: Path | str | None = None
+    table: ResultTable | Board,
+    path_png: Path | str | None,
+    path_svg: Path | str | None = None,
+    ringed: Collection[tuple[str, str, str, str]] = (),
 ) -> None:
     """Draw every metric that has a better and a worse, one block of panels per condition.
 
     Lines join the points of a series in order of their measured rate; bands are 95 % intervals.
+
+    Args:
+        ringed: (suite, condition, metric, point key) of the points that get a ring.
     """
     import matplotlib as mpl
 
     board = leaderboard(table) if isinstance(table, ResultTable) else table
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]  # keys are a Literal of 300 names
-        figure = _figure(board)
+        figure = _figure(board, ringed)
         if path_png is not None:
             figure.savefig(path_png, dpi=160, metadata={"Software": None})
         if path_svg is not None:
             text = io.StringIO()
             figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-            Path(path_svg).write_text(_numbered(text.getvalue()), encoding="utf-8")
+            Path(path_svg).write_text(numbered(text.getvalue()), encoding="utf-8")
 
 
-def _numbered(svg: str) -> str:
+def numbered(svg: str) -> str:
     """Clip paths are named after addresses in memory; numbers make the file reproducible."""
     names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', svg))
     numbers = {name: f"clip{index}" for index, name in enumerate(names)}
     return re.sub(r"(?<=[\"#])p[0-9a-f]{10}\b", lambda m: numbers.get(m[0], m[0]), svg)
 
 
-def _figure(board: Board) -> Figure:
+def _figure(board: Board, ringed: Collection[tuple[str, str, str, str]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -94,12 +101,15 @@ def _figure(board: Board) -> Figure:
             axes = part.add_subplot(grid[index // columns, index % columns], sharex=first)
             first = first or axes
             _panel(axes, section.rows, metric, style)
+            place = (section.suite, section.condition, metric.name)
+            _rings(axes, [r for r in section.rows if (*place, r.point_key) in ringed], metric)
             lowest = index + columns >= len(metrics)
             axes.tick_params(labelbottom=lowest)
             if lowest:
                 axes.set_xlabel("payload, kbps", fontsize=8.5)
-        place = grid[-1, len(metrics) % columns :]
-        _legend(part.add_subplot(place), _competing(section.rows), style, 0 if beside else columns)
+        free = part.add_subplot(grid[-1, len(metrics) % columns :])
+        note = f"{BANDS}; rings: Pareto front" if ringed else BANDS
+        _legend(free, _competing(section.rows), style, 0 if beside else columns, note)
     return figure
 
 
@@ -126,19 +136,32 @@ def _panel(axes: Axes, rows: Sequence[Row], metric: MetricInfo, style: dict[str,
         points = sorted(_point(row, metric) for row in competing if row.series == name)
         if points:
             _series(axes, points, look)
-    axes.set_xscale("log", base=2)
     rates = [row.payload_kbps or 0.0 for row in _competing([r for r in rows if r.payload_kbps])]
-    if rates:  # of every panel alike, also where a metric has no score at some rate
+    kilobit_axis(axes, rates)  # of every panel alike, also where a metric has no score at some rate
+    axes.set_title(f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {metric.arrow}")
+    anchors = [(_point(row, metric)[1], row.name) for row in rated if row not in competing]
+    _anchor_lines(axes, sorted(anchors), metric)
+
+
+def kilobit_axis(axes: Axes, rates: Sequence[float]) -> None:
+    """A logarithmic axis of kbit/s around the given rates, and the grid of all panels."""
+    axes.set_xscale("log", base=2)
+    if rates:
         margin = max((max(rates) / min(rates)) ** 0.03, 1.05)
         axes.set_xlim(min(rates) / margin, max(rates) * margin)
-    axes.set_title(f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {metric.arrow}")
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
     _octaves(axes)
     axes.tick_params(length=2.5, labelsize=8.5)
     axes.margins(y=0.06)
-    anchors = [(_point(row, metric)[1], row.name) for row in rated if row not in competing]
-    _anchor_lines(axes, sorted(anchors), metric)
+
+
+def _rings(axes: Axes, rows: Sequence[Row], metric: MetricInfo) -> None:
+    if rows:
+        rates, means, *_ = zip(*(_point(row, metric) for row in rows), strict=True)
+        axes.scatter(
+            rates, means, s=95, facecolors="none", edgecolors=INK, linewidths=0.9, zorder=4
+        )
 
 
 def _octaves(axes: Axes) -> None:
@@ -218,7 +241,9 @@ def _stroke(look: Look) -> dict[str, Any]:
     }
 
 
-def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], below: int) -> None:
+def _legend(
+    axes: Axes, rows: Sequence[Row], style: dict[str, Look], below: int, note: str
+) -> None:
     """Below so many columns of panels, or beside the last panel where there is none."""
     from matplotlib.lines import Line2D
 
@@ -235,7 +260,7 @@ def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], below: int)
         handles=handles, loc="upper left", ncols=columns, frameon=False, borderpad=0,
         bbox_to_anchor=(-0.01, 1.04), handlelength=2.6, columnspacing=1.4, labelspacing=0.55,
         fontsize=7.5 if many and not below else 9,
-        title="Bands and bars: 95 % intervals", title_fontsize=8, alignment="left",
+        title=note, title_fontsize=8, alignment="left",
     )  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def _overview(board: Board, section: Section) -> str:
             [_name(row), row.setting, _rate(row), _number(row.compression_ratio, 1, "×")]
             + [_bold(_mean(row.cells[m.name], m), row.cells[m.name].mark) for m in metrics]
         )
-    return _table(head, body, left=2)
+    return markdown_table(head, body, left=2)
 
 
 def _details(section: Section, metrics: Sequence[MetricInfo]) -> str:
@@ -156,7 +156,7 @@ def _details(section: Section, metrics: Sequence[MetricInfo]) -> str:
         + [_with_interval(row.cells[m.name], m) for m in metrics]
         for row in section.rows
     ]
-    return _table(head, body, left=2)
+    return markdown_table(head, body, left=2)
 
 
 def _costs(section: Section) -> str:
@@ -180,7 +180,7 @@ def _costs(section: Section) -> str:
         ]
         for row in section.rows
     ]
-    return _table(head, body, left=2)
+    return markdown_table(head, body, left=2)
 
 
 def _foot(board: Board) -> list[str]:
@@ -274,7 +274,7 @@ def _shown(cell: Cell, metric: MetricInfo) -> str:
     return f"[bold green]{text}[/]" if cell.mark else text
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]], left: int) -> str:
+def markdown_table(head: Sequence[str], body: Iterable[Sequence[str]], left: int) -> str:
     rules = [":--" if column < left else "--:" for column in range(len(head))]
     lines = [head, rules, *body]
     return "\n".join(f"| {' | '.join(_escaped(c) for c in line)} |" for line in lines)
