@@ -241,9 +241,7 @@ def _stroke(look: Look) -> dict[str, Any]:
     }
 
 
-def _legend(
-    axes: Axes, rows: Sequence[Row], style: dict[str, Look], below: int, note: str
-) -> None:
+def _legend(axes: Axes, rows: Sequence[Row], style: dict[str, Look], below: int, note: str) -> None:
     """Below so many columns of panels, or beside the last panel where there is none."""
     from matplotlib.lines import Line2D
 
