@@ -138,7 +138,7 @@ def test_every_call_in_the_documentation_is_understood(line: str) -> None:
 def test_all_that_a_suite_may_name_is_documented(registry: Registry) -> None:
     page = {"codec": "codecs.md", "metric": "metrics.md"}.get(registry.kind, "data.md")
     text = (DOCS / page).read_text(encoding="utf-8")
-    named = set(re.findall(r"`([\w:]+)", text)) | set(re.findall(r"^### (\w+)$", text, re.M))
+    named = set(re.findall(r"`([\w:-]+)", text)) | set(re.findall(r"^### (\w+)$", text, re.M))
     assert set(registry.names()) <= named
 
 
