@@ -7,7 +7,7 @@ the signal and not of a grid.
 
 Vocoders (Codec2) keep the envelope of speech and not its waveform. Their waveform still correlates
 by 0.2 to 0.6 at some wrong delay, pitch periods away, so below 0.7 the envelope has a say: it finds
-the delay of any speech codec to within 3 ms, vocoder or not.
+the delay of any codec to within 3 ms on speech, vocoder or not.
 """
 
 from __future__ import annotations

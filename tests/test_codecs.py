@@ -4,6 +4,8 @@ import ctypes
 import functools
 import inspect
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +365,22 @@ def test_codec2_decodes_alike_however_often_this_process_has_decoded() -> None:
     first = codec.decode(stream).samples
     for _ in range(3):
         assert np.array_equal(codec.decode(stream).samples, first)
+
+
+def test_a_minute_of_stereo_does_not_crash_vorbis() -> None:
+    """libsndfile 1.2.2 dies of it in one piece, so this runs where a crash harms nobody."""
+    program = (
+        "import numpy as np\n"
+        "from nacbench import coding\n"
+        "from nacbench.core import Clip\n"
+        "clip = Clip(np.zeros((2, 60 * 44100)), 44100)\n"
+        "stream, = coding.encode(coding.build('vorbis', {}), clip)\n"
+        "assert coding.build('vorbis', {}).decode(stream).length == clip.length\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # ---------------------------------------------------------------- odd clips and settings

@@ -13,6 +13,7 @@ from nacbench.codecs import framing, libav
 from nacbench.core import Bitstream, Clip
 from nacbench.errors import DecodeError
 
+BLOCK = 65_536  # samples; libsndfile 1.2.2 crashes when it is handed minutes at once
 EMPTY_COMMENT = b"\x03vorbis" + bytes(8) + b"\x01"  # no vendor, no comments, framing bit
 
 
@@ -29,7 +30,7 @@ class Vorbis:
 
     name = "vorbis"
     title = "Vorbis"
-    version = "1"
+    version = "2"
     sample_rates_hz = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
     channels = (1, 2)
     sweep = ("quality",)
@@ -44,14 +45,17 @@ class Vorbis:
         import soundfile
 
         file = io.BytesIO()
-        soundfile.write(
+        with soundfile.SoundFile(
             file,
-            clip.samples.T,
+            "w",
             clip.sample_rate_hz,
+            clip.channels,
             format="OGG",
             subtype="VORBIS",
             compression_level=1 - self.quality / 10,
-        )
+        ) as stored:
+            for start in range(0, clip.length, BLOCK):
+                stored.write(clip.samples[:, start : start + BLOCK].T)
         extradata, packets = libav.demux(file.getvalue())
         identification, _, setup = _xiph_split(extradata)
         return framing.bitstream(
