@@ -170,8 +170,10 @@ def test_each_broken_promise_is_told(codec: type, sentence: str) -> None:
 
 
 def test_a_decoder_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine the limit may strike while the process is still starting: which payload it
+    # names is left open.
     monkeypatch.setattr(fresh_process, "LIMIT_S", 6.0)
-    with pytest.raises(AssertionError, match="'decode' of an empty payload hangs"):
+    with pytest.raises(AssertionError, match=r"'decode' of .* hangs: stopped after 6 s"):
         check_codec(Hanging)
 
 
