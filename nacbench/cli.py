@@ -26,6 +26,7 @@ from nacbench.commands.run import run
 from nacbench.commands.score import score
 from nacbench.commands.selftest import selftest
 from nacbench.commands.validate import validate
+from nacbench.commands.view import view
 from nacbench.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -64,6 +65,7 @@ for command in (
     list_,
     report,
     rd,
+    view,
     compare,
     check,
     baseline,

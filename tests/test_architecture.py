@@ -46,6 +46,7 @@ LAYERS = {
     "runner": 8,
     "selftest": 9,
     "testing": 9,
+    "view": 9,
     "commands": 10,
     "cli": 11,
 }

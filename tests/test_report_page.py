@@ -233,6 +233,24 @@ def test_sounds_stay_within_their_room(tiny: tuple[ResultTable, Decoded]) -> Non
     assert not any(voice["reason"] for item in all_items for voice in item["voices"])
 
 
+def test_the_file_stays_within_its_size_whatever_is_asked_for(
+    tiny: tuple[ResultTable, Decoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, stored = tiny
+    whole = html.write(table, tmp_path / "whole.html", stored, audio="flac", items=3)
+    limit = whole.stat().st_size * 2 // 3
+    monkeypatch.setattr(html, "MAX_BYTES", limit)
+    cut = html.write(table, tmp_path / "cut.html", stored, audio="flac", items=3)
+    assert limit // 2 < cut.stat().st_size <= limit
+
+
+def test_forty_points_of_forty_eight_clips_leave_the_room_to_audio() -> None:
+    table = example_table(clips=48)
+    content = html.contents.of(table, html.leaderboard(table))
+    assert sum(len(section["rows"]) for section in content["sections"]) > 40
+    assert len(html.page.render(content, {})) < html.MAX_BYTES / 20
+
+
 def test_the_looks_of_two_series_are_never_alike() -> None:
     table = example_table(clips=6)
     looks = html.contents.of(table, html.leaderboard(table))["looks"]

@@ -19,6 +19,8 @@ from nacbench.suspicions import suspicions
 FILE = "report.html"
 # A report is mailed and attached; base64 makes four characters of three bytes.
 MAX_BYTES = 15_000_000
+# What a player takes beside its sound: names, reasons, elements.
+ITEM_BYTES, VOICE_BYTES = 1000, 300
 
 
 def write(
@@ -45,7 +47,8 @@ def write(
         board = replace(board, suspicious=suspicions(table, board))
     content: dict[str, Any] = contents.of(table, board, gaps(table, board))
     chosen = listening.worst(table, board, items)
-    room = MAX_BYTES - len(page.render(content, {})) - 200_000  # what players say of themselves
+    texts = ITEM_BYTES * len(chosen) + VOICE_BYTES * sum(len(item.records) for item in chosen)
+    room = MAX_BYTES - len(page.render(content, {}).encode()) - texts
     with_audio, sounds = listening.embed(chosen, table, decoded_of, audio, room * 3 // 4)
     content["items"], content["audio"] = with_audio, about(audio)
     path = Path(path)

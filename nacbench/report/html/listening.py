@@ -29,6 +29,7 @@ ITEMS = 4
 EXCERPT_S = 8.0  # of a longer clip, where the reference is loudest
 OPUS_HZ = 48000
 OPUS_BPS = 64_000  # per channel; above the rate at which listeners tell Opus from its input
+TOO_LARGE = "left out: the page would pass its size"
 PRUNED = (
     "not stored any more (pruned, or another cache folder): run the suite again, what is stored "
     "is not coded twice"
@@ -163,14 +164,15 @@ def _item(
         "duration_s": (part.stop - part.start) / rate,
         "whole_s": reference.duration_s,
     }
+    full = False
     for row, record in item.records:
-        sound, reason = None, record.failure
+        sound, reason = None, record.failure or (TOO_LARGE if full else None)
         try:
             if reason is None:
                 decoded, _ = alignment.align(reference, _checked(record, decoded_of(record)))
                 data = coding.encode(cut(decoded, part))
                 if sum(len(d) for _, d in sounds.values()) + len(data) > share:
-                    reason = "left out: the page would pass its size"
+                    full, reason = True, TOO_LARGE  # the others are as large: no need to code them
                 else:
                     sound = f"sound-{index}-{row}"
                     sounds[sound] = coding.media_type, data
