@@ -17,8 +17,8 @@ from nacbench.errors import UserError
 from nacbench.metrics import METRICS
 from nacbench.sources import SOURCES
 
-# The largest allowed text takes 1 s on one core of 2020; a loop without bounds takes minutes.
-LONGEST_REFUSAL_S = 10.0
+# Processor time: the largest allowed text takes 1 s on one core, a loop without bounds minutes.
+LONGEST_S = 10.0
 
 
 class Tin:
@@ -386,9 +386,9 @@ def test_a_suite_is_found_by_name_and_a_misspelt_one_is_guessed(
 def test_broken_or_hostile_yaml_is_refused_in_words(
     tmp_path: Path, text: str, expected: str
 ) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert expected in "\n".join(problems(tmp_path, text))
-    assert time.monotonic() - started < LONGEST_REFUSAL_S
+    assert time.process_time() - started < LONGEST_S
 
 
 def test_an_alias_bomb_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
@@ -460,17 +460,23 @@ VALUES = st.recursive(
 
 
 @settings(
-    max_examples=200, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(changes=st.dictionaries(WORDS, VALUES, max_size=5))
 def test_any_values_give_a_suite_or_a_user_error(tmp_path: Path, changes: dict[str, Any]) -> None:
     content = {**yaml.safe_load(GOOD), **changes}
+    load_in_time(tmp_path, yaml.safe_dump(content, allow_unicode=True))
+
+
+def load_in_time(tmp_path: Path, text: str) -> None:
+    started = time.process_time()
     with contextlib.suppress(UserError):
-        load(tmp_path, yaml.safe_dump(content, allow_unicode=True))
+        load(tmp_path, text)
+    assert time.process_time() - started < LONGEST_S
 
 
 @settings(
-    max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     pieces=st.lists(
@@ -480,5 +486,4 @@ def test_any_values_give_a_suite_or_a_user_error(tmp_path: Path, changes: dict[s
     )
 )
 def test_any_text_gives_a_suite_or_a_user_error(tmp_path: Path, pieces: list[str]) -> None:
-    with contextlib.suppress(UserError):
-        load(tmp_path, "".join(pieces).encode("utf-8", "replace").decode())
+    load_in_time(tmp_path, "".join(pieces).encode("utf-8", "replace").decode())
