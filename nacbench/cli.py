@@ -19,6 +19,7 @@ from nacbench.commands.cache import cache
 from nacbench.commands.check import baseline, check
 from nacbench.commands.compare import compare
 from nacbench.commands.data import data
+from nacbench.commands.doctor import doctor
 from nacbench.commands.listing import list_
 from nacbench.commands.rd import rd
 from nacbench.commands.report import report
@@ -66,6 +67,7 @@ for command in (
     report,
     rd,
     view,
+    doctor,
     compare,
     check,
     baseline,

@@ -6,8 +6,10 @@ Each finding is a sentence with its numbers for a person to judge; nothing is ex
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -25,36 +27,64 @@ LEVEL_TOLERANCE_DB = 1.0
 TRUSTED_CORRELATION = 0.5
 # Two settings closer than this in rate have no order that a curve should keep.
 SAME_RATE = 0.01
+DAMAGED = re.compile(r"of \d+ packets (lost|damaged)")  # a note of the runner
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that looks wrong.
+
+    Attributes:
+        kind: "rate", "delay", "level", "polarity", "curve" or "output"; `nacbench.diagnosis`
+            knows more, and what to do about each.
+        subject: the operating point, series, clip or metric.
+        sentence: what was found, with its numbers.
+    """
+
+    kind: str
+    suite: str
+    condition: str
+    subject: str
+    sentence: str
 
 
 def suspicions(table: ResultTable, board: Board) -> tuple[Remark, ...]:
     """Everything in the results that calls for a second look, by suite, condition and codec."""
+    several = len(board.sections) > 1
+    return tuple(
+        Remark(f"{f.condition}: {f.subject}" if several and f.condition else f.subject, f.sentence)
+        for f in findings(table, board)
+    )
+
+
+def findings(table: ResultTable, board: Board) -> list[Finding]:
+    """As `suspicions`, apart by kind."""
     points: dict[tuple[str, str, str], list[Record]] = {}
     for record in latest(table.records):
         points.setdefault((record.suite, record.condition, record.point_key), []).append(record)
-    found: list[Remark] = list(_changing_output(table.records))
+    found = [
+        Finding("output", "", "", name, sentence)
+        for name, sentence in _changing_output(table.records)
+    ]
     for section in board.sections:
-        records = {
-            row.point_key: points[section.suite, section.condition, row.point_key]
-            for row in section.rows
-        }
-        place = f"{section.condition}: " if len(board.sections) > 1 else ""
+        place = section.suite, section.condition
+        records = {row.point_key: points[*place, row.point_key] for row in section.rows}
         for row in section.rows:
-            name = f"{place}{row.name}"
             trusted = _trusted(records[row.point_key])
-            sentences = [
-                *_mislabelled(row),
-                *_moving_delay(trusted),
-                *_changed_level([alignment for _, alignment in trusted]),
-                *_inverted([alignment for _, alignment in trusted]),
-            ]
-            found += [Remark(name, sentence) for sentence in sentences]
+            alignments = [alignment for _, alignment in trusted]
+            for kind, sentences in (
+                ("rate", _mislabelled(row)),
+                ("delay", _moving_delay(trusted)),
+                ("level", _changed_level(alignments)),
+                ("polarity", _inverted(alignments)),
+            ):
+                found += [Finding(kind, *place, row.name, sentence) for sentence in sentences]
         for metric in board.headline:
             found += [
-                Remark(f"{place}{series}", sentence)
+                Finding("curve", *place, series, sentence)
                 for series, sentence in _dips(section, metric, records)
             ]
-    return tuple(found)
+    return found
 
 
 def _mislabelled(row: Row) -> Iterator[str]:
@@ -68,8 +98,12 @@ def _mislabelled(row: Row) -> Iterator[str]:
 
 
 def _trusted(records: Sequence[Record]) -> list[tuple[Record, Alignment]]:
-    """Records whose alignment can be trusted; none where those are the lesser part."""
-    known = [(r, r.alignment) for r in records if r.alignment is not None]
+    """Records whose alignment can be trusted; none where those are the lesser part.
+
+    Nor any that lost packets: what conceals them fades out, which is no fault of the codec.
+    """
+    whole = [r for r in records if not any(DAMAGED.search(note) for note in r.notes)]
+    known = [(r, r.alignment) for r in whole if r.alignment is not None]
     trusted = [(r, a) for r, a in known if a.correlation >= TRUSTED_CORRELATION]
     return trusted if 2 * len(trusted) >= len(known) else []
 
@@ -144,7 +178,7 @@ def _values(records: Sequence[Record], metric: MetricInfo) -> dict[str, float]:
     return {clip: value for clip, value in scores.items() if value is not None}
 
 
-def _changing_output(records: Iterable[Record]) -> Iterator[Remark]:
+def _changing_output(records: Iterable[Record]) -> Iterator[tuple[str, str]]:
     """The same codec, version and input, but other bytes or other audio in another run."""
     seen: dict[tuple[str, ...], set[tuple[str, str]]] = {}
     names: dict[tuple[str, ...], str] = {}
@@ -161,7 +195,7 @@ def _changing_output(records: Iterable[Record]) -> Iterator[Remark]:
             names[key] = f"{r.series} {r.setting}".strip()
     changing = [names[key] for key, outputs in seen.items() if len(outputs) > 1]
     for name in dict.fromkeys(changing):
-        yield Remark(
+        yield (
             name,
             f"not deterministic: {changing.count(name)} clips came out differently in two runs",
         )

@@ -38,6 +38,7 @@ LAYERS = {
     "metric_conformance": 4,
     "baseline": 5,
     "comparison": 5,
+    "diagnosis": 6,
     "pareto": 5,
     "pairs": 5,
     "regression": 6,
