@@ -24,7 +24,7 @@ class FactorisedCodebook(nn.Module):
         super().__init__()
         self.narrow = nn.Conv1d(latent_dim, dim, 1)
         self.widen = nn.Conv1d(dim, latent_dim, 1)
-        self.vectors = nn.Parameter(torch.randn(size, dim) * 0.02)
+        self.vectors = nn.Parameter(torch.randn(size, dim))
         self.register_buffer("directions", torch.zeros(size, dim), persistent=False)
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
             lambda module, keys: module.refresh()

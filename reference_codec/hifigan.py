@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reference_codec.config import HiFiGANConfig
-from reference_codec.layers import Conv1d, ConvTranspose1d
+from reference_codec.layers import Conv1d, ConvTranspose1d, variance_preserving_
 
 SLOPE = 0.01  # of LeakyReLU; NeMo keeps PyTorch's default where the HiFi-GAN paper has 0.1
 
@@ -100,3 +100,25 @@ class Decoder(nn.Module):
 
 def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
+
+
+AUDIO_LEVEL = 0.1  # root mean square of speech and music, roughly
+
+
+def initialise_(network: Encoder | Decoder) -> None:
+    """Variance-preserving weights, with residual branches weaker than what they join.
+
+    Leaky ReLU keeps a small signal small, so that the encoder's first layer brings audio to the
+    unit size that FSQ expects, and the decoder's last layer brings it back.
+    """
+    for layer in network.modules():
+        if isinstance(layer, Conv1d | ConvTranspose1d):
+            variance_preserving_(layer, 2**0.5)
+    for unit in network.modules():
+        if isinstance(unit, ResidualUnit):
+            variance_preserving_(unit.plain, 0.5 * 2**0.5)
+    if isinstance(network, Encoder):
+        variance_preserving_(network.first, 1 / AUDIO_LEVEL)
+    else:
+        variance_preserving_(network.first)
+        variance_preserving_(network.last, 2**0.5 * AUDIO_LEVEL)

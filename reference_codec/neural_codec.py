@@ -13,14 +13,11 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
 from reference_codec import dac, hifigan, quantizers, seanet
-from reference_codec.config import CodecConfig, DACConfig, HiFiGANConfig, SEANetConfig
+from reference_codec.config import CodecConfig, DACConfig, SEANetConfig
 from reference_codec.factorised_vq import FactorisedVQ
-from reference_codec.layers import State, Stream, variance_preserving_
+from reference_codec.layers import State, Stream
 from reference_codec.quantizers import Quantized
 from reference_codec.residual_vq import ResidualVQ
-
-# 1 / root mean square of each family's activation for a standard normal input.
-GAINS = {SEANetConfig: 1.25, HiFiGANConfig: 2**0.5}
 
 # Level below which a segment is not divided by its level; as in EnCodec.
 QUIETEST = 1e-8
@@ -55,23 +52,30 @@ class NeuralCodec(nn.Module):
 
     @classmethod
     def untrained(cls, config: CodecConfig, seed: int = 0) -> NeuralCodec:
-        """Random weights that let signals through: variance-preserving, DAC's as published."""
+        """Random weights that let signals through: see `initialise_`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = cls(config)
-            if isinstance(config.network, DACConfig):
-                dac.initialise_(model)
-            else:
-                gain = GAINS[type(config.network)]
-                variance_preserving_(model.encoder, gain)
-                variance_preserving_(model.decoder, gain)
+            model.initialise_()
             if isinstance(model.quantizer, ResidualVQ):
-                # Every level halves the residual of unit variance that it is given.
+                # Ever finer entries, for ever smaller residuals.
                 for level, codebook in enumerate(model.quantizer.codebooks):
                     codebook.vectors.normal_(std=0.7 * 0.8**level)
                     codebook.sums.copy_(codebook.vectors)
                     codebook.refresh()
         return model.eval()
+
+    def initialise_(self) -> None:
+        """Random weights to start training from: variance-preserving; DAC's as published."""
+        for part in (self.encoder, self.decoder):
+            if isinstance(part, seanet.Encoder | seanet.Decoder):
+                seanet.initialise_(part)
+            elif isinstance(part, hifigan.Encoder | hifigan.Decoder):
+                hifigan.initialise_(part)
+            else:
+                dac.initialise_(part)
+        if isinstance(self.quantizer, FactorisedVQ):
+            dac.initialise_(self.quantizer)
 
     def forward(
         self, audio: Tensor, n_codebooks: int | Tensor | None = None

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reference_codec.config import SEANetConfig
-from reference_codec.layers import LSTM, Conv1d, ConvTranspose1d, Stream
+from reference_codec.layers import (
+    LSTM,
+    Conv1d,
+    ConvTranspose1d,
+    Stream,
+    variance_preserving_,
+)
 
 
 class ResidualUnit(nn.Module):
@@ -132,6 +138,22 @@ def convolution(
         reflect=config.padding == "reflect",
         group_norm=config.norm == "time_group",
     )
+
+
+ELU_GAIN = 1.25  # 1 / root mean square of ELU(x) for a standard normal x
+
+
+def initialise_(network: Encoder | Decoder) -> None:
+    """Variance-preserving weights; a unit's two summands share the variance."""
+    for layer in network.modules():
+        if isinstance(layer, Conv1d | ConvTranspose1d):
+            variance_preserving_(layer, ELU_GAIN)
+    variance_preserving_(network.first)
+    for unit in network.modules():
+        if isinstance(unit, ResidualUnit):
+            variance_preserving_(unit.narrow, ELU_GAIN * 0.5**0.5)
+            if unit.shortcut is not None:
+                variance_preserving_(unit.shortcut, 0.5**0.5)
 
 
 def start_frames(config: SEANetConfig) -> int:
