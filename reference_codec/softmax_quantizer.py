@@ -31,7 +31,7 @@ class SoftmaxQuantizer(Quantizer):
         super().__init__()
         self.codebook_sizes = (n_bins,) * channels
         self.bins = nn.Parameter(torch.linspace(-1, 1, n_bins))
-        self.sharpness = nn.Parameter(torch.tensor(sharpness))
+        self.sharpness = nn.Parameter(torch.tensor(float(sharpness)))
 
     def assign(self, latents: Tensor) -> Tensor:
         """Soft assignment, `[batch, channels, frames, bins]`, that sums to one over the bins."""
