@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nacbench.commands.terminal import plural, print_table
+
+if TYPE_CHECKING:
+    from nacbench.cache import Cache
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -69,9 +71,10 @@ def prune(days: float | None, max_size: int | None, everything: bool) -> None:
     click.echo(f"Deleted {plural(count, 'entrie' if count != 1 else 'entry')}, {_size(size)}.")
 
 
-def _store() -> Any:
-    module = importlib.import_module("nacbench.cache")
-    return module.Cache(module.default_root())
+def _store() -> Cache:
+    from nacbench.cache import Cache, default_root
+
+    return Cache(default_root())
 
 
 def _size(size: int) -> str:
