@@ -11,6 +11,7 @@ from typing import Any
 from nacbench.board import Board
 from nacbench.comparison import CurveGap, curve_gaps
 from nacbench.leaderboard import leaderboard
+from nacbench.report.bd_table import ANCHOR
 from nacbench.report.html import contents, listening, page
 from nacbench.report.tables import HEADLINE_COLUMNS
 from nacbench.results import ResultTable
@@ -61,7 +62,7 @@ def gaps(table: ResultTable, board: Board) -> list[CurveGap]:
     points = Counter(row.series for s in board.sections for row in s.rows if not row.anchor)
     if len(points) < 2:
         return []
-    anchor = "Opus" if "Opus" in points else points.most_common(1)[0][0]
+    anchor = ANCHOR if ANCHOR in points else points.most_common(1)[0][0]
     names = {metric.name for metric in board.headline[:HEADLINE_COLUMNS]}
     lead = [
         replace(r, scores={n: score for n, score in r.scores.items() if n in names})

@@ -158,7 +158,7 @@ def _gaps(gaps: Sequence[CurveGap]) -> dict[str, Any] | None:
             "rate": [short(gap.rate.value), short(gap.rate.low), short(gap.rate.high)],
             "gain": [short(gap.gain.value), short(gap.gain.low), short(gap.gain.high)],
             "parts": [short(gap.rate.parts.get(part, (None,))[0]) for part in PARTS],
-            "reason": gap.rate.reason or gap.gain.reason,
+            "reason": "; ".join(dict.fromkeys(filter(None, (gap.rate.reason, gap.gain.reason)))),
         }
         for gap in gaps
     ]

@@ -85,7 +85,7 @@ function chart() {
     const picture = svg("svg", {
       width, height, viewBox: `0 0 ${width} ${height}`, tabindex: 0, role: "img",
       "aria-label": `${metricTitle(metric)} over payload rate, ${sectionTitle(section)}: ${shown.length} series. Arrow keys read the points; the leaderboard below has all numbers.`,
-      onpointermove: hover, onpointerleave: hide, onblur: hide, onkeydown: keys,
+      onpointermove: hover, onpointerdown: hover, onpointerleave: hide, onblur: hide, onkeydown: keys,
     });
     const labels = ticks(bottom, top, height / 60);
     for (const value of labels.found)

@@ -1,5 +1,6 @@
 // Players: every voice of an item runs on one clock, so a switch keeps the playhead.
 
+const told = () => {}; // a failure to decode that onfailure has shown
 const FADE_S = 0.008; // long enough to hide the step between two signals, too short to hear
 let playing = null; // one item at a time
 let context = null;
@@ -16,9 +17,10 @@ async function soundOf(id) {
 }
 
 class Player {
-  constructor(item, onchange) {
+  constructor(item, onchange, onfailure) {
     this.item = item;
     this.onchange = onchange;
+    this.onfailure = onfailure; // a browser without this coding; told once per voice
     this.buffers = new Map();
     this.current = (item.voices.find((voice) => voice.sound) || { sound: item.reference }).sound;
     this.before = item.reference;
@@ -32,12 +34,20 @@ class Player {
   }
 
   get position() {
-    if (this.started === null) return this.offset;
-    return Math.max(0, audioContext().currentTime - this.started) % this.duration;
+    return this.started === null ? this.offset : this.at(audioContext().currentTime);
+  }
+
+  // The playhead at a time of the context, which moves on even within a function.
+  at(time) {
+    return Math.max(0, time - this.started) % this.duration;
   }
 
   buffer(id) {
-    if (!this.buffers.has(id)) this.buffers.set(id, soundOf(id));
+    if (!this.buffers.has(id)) {
+      const decoding = soundOf(id);
+      decoding.catch((error) => this.onfailure(error));
+      this.buffers.set(id, decoding);
+    }
     return this.buffers.get(id);
   }
 
@@ -61,10 +71,6 @@ class Player {
     this.onchange();
   }
 
-  toggle() {
-    return this.started === null ? this.play() : this.pause();
-  }
-
   // Start a voice where the clock is; the one that sounds fades out at the same moment.
   sound(buffer) {
     const now = audioContext().currentTime;
@@ -74,7 +80,7 @@ class Player {
     source.connect(gain).connect(audioContext().destination);
     gain.gain.setValueAtTime(0, now);
     gain.gain.linearRampToValueAtTime(1, now + FADE_S);
-    source.start(now, this.position);
+    source.start(now, this.at(now));
     this.source = { source, gain };
   }
 
@@ -102,7 +108,7 @@ class Player {
     if (this.started === null) this.offset = place;
     else {
       this.started = audioContext().currentTime - place;
-      this.buffer(this.current).then((buffer) => this.started !== null && this.sound(buffer));
+      this.buffer(this.current).then((buffer) => this.started !== null && this.sound(buffer), told);
     }
     this.onchange();
   }
@@ -117,7 +123,7 @@ function voiceList(item, section, index, player) {
     .sort((a, b) => (a.score === null) - (b.score === null) || sign * (a.score - b.score));
   const radio = (id, ...label) => el("label", { class: id ? "voice" : "voice missing" },
     el("input", { type: "radio", name: `voice-${index}`, value: id || "", disabled: !id, checked: id && id === player.current,
-      onchange: () => player.choose(id) }), label);
+      onchange: () => player.choose(id).catch(told) }), label);
   return [
     radio(item.reference, el("strong", {}, "Reference")),
     ...voices.map(({ about, score: value, sound, reason }) => radio(sound, swatch(about.series), el("span", { class: "name" }, about.name),
@@ -136,12 +142,21 @@ function itemCard(item, index) {
   const pictures = { reference: el("canvas", { width: 640, height: 160, role: "img" }), current: el("canvas", { width: 640, height: 160, role: "img" }) };
   const caption = el("figcaption");
   const heads = [el("span", { class: "head" }), el("span", { class: "head" })];
-  const button = el("button", { type: "button", class: "play", onclick: () => player.toggle() });
+  const button = el("button", { type: "button", class: "play", onclick: toggle });
   const slider = el("input", { type: "range", min: 0, max: item.duration_s, step: 0.01, value: 0, "aria-label": "Position in seconds", oninput: () => player.seek(Number(slider.value)) });
   const clock = el("span", { class: "clock" });
   const list = el("fieldset", { class: "voices" });
-  const player = new Player(item, refresh);
+  const problem = el("p", { class: "warning", role: "alert", hidden: true });
+  const player = new Player(item, refresh, (error) => {
+    problem.textContent = `This browser cannot decode the audio (${error.message}). Another one can, or '--audio flac'.`;
+    problem.hidden = false;
+  });
   let drawn = null;
+  const pick = (id) => player.choose(id).catch(told);
+
+  function toggle() {
+    return player.started === null ? player.play().catch(told) : player.pause();
+  }
 
   function nameOf(id) {
     const voice = item.voices.find((candidate) => candidate.sound === id);
@@ -169,7 +184,7 @@ function itemCard(item, index) {
     pictures.current.setAttribute("aria-label", `Spectrogram of ${nameOf(player.current)}, ${item.clip}`);
     caption.textContent = `Above: reference. Below: ${nameOf(player.current)}. 0 to ${fixed(item.sample_rate_hz / 2000, 1)} kHz, ${-FLOOR_DB + CEILING_DB} dB from dark to bright.`;
     card.dataset.voice = nameOf(player.current);
-    if (drawn !== null && drawn !== player.current) draw();
+    if (drawn !== null && drawn !== player.current) draw().catch(told);
     tick();
   }
 
@@ -185,15 +200,15 @@ function itemCard(item, index) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const inputs = [...list.querySelectorAll("input:not(:disabled)")];
     const own = {
-      " ": () => player.toggle(),
-      r: () => player.choose(item.reference),
-      x: () => player.choose(player.before),
+      " ": toggle,
+      r: () => pick(item.reference),
+      x: () => pick(player.before),
       ",": () => player.seek(player.position - 1),
       ".": () => player.seek(player.position + 1),
     }[event.key.toLowerCase()];
     const number = "123456789".indexOf(event.key);
     if (own && !(event.key === " " && event.target.tagName === "BUTTON")) own();
-    else if (number >= 0 && inputs[number + 1]) player.choose(inputs[number + 1].value);
+    else if (number >= 0 && inputs[number + 1]) pick(inputs[number + 1].value);
     else return;
     event.preventDefault();
   }
@@ -203,7 +218,7 @@ function itemCard(item, index) {
   const frame = (canvas, head) => el("div", { class: "spectrogram", onclick: seek }, canvas, head);
   const fill = () => { list.replaceChildren(el("legend", {}, `Voices, worst ${content.metrics[choice.metric].name} first`), ...voiceList(item, section, index, player)); };
   const card = el("article", { class: "item", onkeydown: keys, "aria-label": item.clip },
-    heading, about, el("div", { class: "columns" },
+    heading, about, problem, el("div", { class: "columns" },
       el("div", {}, el("div", { class: "transport" }, button, slider, clock), list),
       el("figure", {}, frame(pictures.reference, heads[0]), frame(pictures.current, heads[1]), caption)));
   about.append(part_s ? ` · ${part_s}` : "");
@@ -214,7 +229,7 @@ function itemCard(item, index) {
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();
-    draw().then(() => item.voices.forEach(({ sound }) => sound && player.buffer(sound)));
+    draw().then(() => item.voices.forEach(({ sound }) => sound && player.buffer(sound))).catch(told);
   }, { rootMargin: "200px" }).observe(card);
   return card;
 }

@@ -60,7 +60,7 @@ function gapsPart() {
     const table = sortableTable("Bjøntegaard deltas", [
       { title: "Codec", value: (gap) => gap.series, show: (gap) => [swatch(gap.series), ` ${gap.series}`] },
       { title: "BD-rate %", numeric: true, best: "low", value: (gap) => gap.rate[0], show: (gap) => interval(...gap.rate.slice(0, 3), 1, " %") },
-      ...["low", "middle", "high"].map((name, index) => ({ title: `${name} rates %`, numeric: true, best: "low", value: (gap) => gap.parts[index], show: (gap) => fixed(gap.parts[index], 1) })),
+      ...["lower", "middle", "upper"].map((name, index) => ({ title: `${name} third %`, numeric: true, best: "low", value: (gap) => gap.parts[index], show: (gap) => fixed(gap.parts[index], 1) })),
       { title: `BD-metric ${metric.unit}`, numeric: true, best: "high", value: (gap) => gap.gain[0], show: (gap) => interval(...gap.gain.slice(0, 3), Math.max(2, metric.decimals), "") },
       { title: "Why not", value: (gap) => gap.reason, show: (gap) => gap.reason || "" },
     ], { start: { column: 1, descending: false } });
@@ -70,7 +70,7 @@ function gapsPart() {
   onChoice(draw);
   draw();
   return part("gaps", `Rate saved against ${content.gaps.anchor}`,
-    "Mean difference between whole curves, with 95 % intervals over clips. BD-rate: bits at equal quality, negative needs fewer. BD-metric: quality at equal rate, positive is better (for a metric where low is better, its sign is turned).",
+    "Mean difference between whole curves, with 95 % intervals over clips. BD-rate: bits at equal quality, negative needs fewer; over the quality that both reach, and over its thirds. BD-metric: quality at equal rate, positive is better (for a metric where low is better, its sign is turned).",
     el("div", { class: "choices" }, sharedChoices()), holder);
 }
 
@@ -151,11 +151,20 @@ function clipsPart() {
       el("label", { class: "toggle" }, failing, "Only without a score"), count), holder);
 }
 
+const REMARKS_SHOWN = 12;
+
+function remarkList(lines) {
+  return el("ul", { class: "remarks" }, lines.map(({ subject, reason, count }) =>
+    el("li", {}, el("strong", {}, subject), `: ${reason}`, count > 1 ? ` (${count} ×)` : "")));
+}
+
 function remarksPart() {
   const kinds = content.remarks.map(({ title, lines }) => [
     el("h3", {}, `${title} `, el("span", { class: "count" }, String(lines.length))),
-    el("ul", { class: "remarks" }, lines.map(({ subject, reason, count }) =>
-      el("li", {}, el("strong", {}, subject), `: ${reason}`, count > 1 ? ` (${count} ×)` : "")))]);
+    remarkList(lines.slice(0, REMARKS_SHOWN)),
+    lines.length > REMARKS_SHOWN
+      ? el("details", {}, el("summary", {}, `${lines.length - REMARKS_SHOWN} more`), remarkList(lines.slice(REMARKS_SHOWN)))
+      : null]);
   return part("remarks", "Failures, gaps and diagnosis", null,
     kinds.length ? kinds : el("p", {}, "Nothing failed, nothing was skipped, and nothing looks wrong."));
 }
