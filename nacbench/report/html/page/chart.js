@@ -185,7 +185,7 @@ function chart() {
     ring.setAttribute("cx", x);
     ring.setAttribute("cy", y);
     const tip = document.getElementById("tip");
-    tip.replaceChildren(el("strong", {}, swatch(row.series), row.name),
+    tip.replaceChildren(el("strong", {}, swatch(row.series), ` ${row.name}`),
       el("div", {}, `${kbps(row.payload_kbps)} kbps payload`),
       el("div", {}, withInterval(row.cells[choice.metric], content.metrics[choice.metric])));
     tip.hidden = false;

@@ -17,12 +17,12 @@ async function soundOf(id) {
 }
 
 class Player {
-  constructor(item, onchange, onfailure) {
+  constructor(item, first, onchange, onfailure) {
     this.item = item;
     this.onchange = onchange;
     this.onfailure = onfailure; // a browser without this coding; told once per voice
     this.buffers = new Map();
-    this.current = (item.voices.find((voice) => voice.sound) || { sound: item.reference }).sound;
+    this.current = first;
     this.before = item.reference;
     this.offset = 0; // seconds into the excerpt while paused
     this.started = null; // time of the context at which offset 0 would have been
@@ -114,19 +114,24 @@ class Player {
   }
 }
 
-function voiceList(item, section, index, player) {
+// Voices with their rows and scores, worst of the chosen metric first.
+function rankedVoices(item, section) {
   const metric = content.metrics[choice.metric];
   const records = clipRows(section).filter((record) => record.clip.id === item.clip);
   const scoreOf = (row) => records.find((record) => record.row === row)?.score(choice.metric) ?? null;
   const sign = metric.better === false ? -1 : 1;
-  const voices = item.voices.map((voice) => ({ ...voice, about: section.rows[voice.row], score: scoreOf(section.rows[voice.row]) }))
+  return item.voices.map((voice) => ({ ...voice, about: section.rows[voice.row], score: scoreOf(section.rows[voice.row]) }))
     .sort((a, b) => (a.score === null) - (b.score === null) || sign * (a.score - b.score));
+}
+
+function voiceList(item, section, index, player) {
+  const metric = content.metrics[choice.metric];
   const radio = (id, ...label) => el("label", { class: id ? "voice" : "voice missing" },
     el("input", { type: "radio", name: `voice-${index}`, value: id || "", disabled: !id, checked: id && id === player.current,
       onchange: () => player.choose(id).catch(told) }), label);
   return [
     radio(item.reference, el("strong", {}, "Reference")),
-    ...voices.map(({ about, score: value, sound, reason }) => radio(sound, swatch(about.series), el("span", { class: "name" }, about.name),
+    ...rankedVoices(item, section).map(({ about, score: value, sound, reason }) => radio(sound, swatch(about.series), el("span", { class: "name" }, about.name),
       el("span", { class: "value" }, value === null ? "" : score(value, metric)), reason ? el("span", { class: "few" }, reason) : null)),
   ];
 }
@@ -145,9 +150,10 @@ function itemCard(item, index) {
   const button = el("button", { type: "button", class: "play", onclick: toggle });
   const slider = el("input", { type: "range", min: 0, max: item.duration_s, step: 0.01, value: 0, "aria-label": "Position in seconds", oninput: () => player.seek(Number(slider.value)) });
   const clock = el("span", { class: "clock" });
+  const worst = rankedVoices(item, section).find((voice) => voice.sound)?.sound ?? item.reference;
   const list = el("fieldset", { class: "voices" });
   const problem = el("p", { class: "warning", role: "alert", hidden: true });
-  const player = new Player(item, refresh, (error) => {
+  const player = new Player(item, worst, refresh, (error) => {
     problem.textContent = `This browser cannot decode the audio (${error.message}). Another one can, or '--audio flac'.`;
     problem.hidden = false;
   });

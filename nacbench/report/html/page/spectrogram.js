@@ -1,8 +1,8 @@
-// Short-time spectra of a decoded buffer, drawn on a canvas: 1024-sample Hann windows, dB, 80 dB deep.
+// Short-time spectra of a decoded buffer, drawn on a canvas: 1024-sample Hann windows, dB, 70 dB deep.
 
 const WINDOW = 1024;
 const FLOOR_DB = -100;
-const CEILING_DB = -20;
+const CEILING_DB = -30;
 // Dark to bright in even steps of lightness, so that it reads without colour too.
 const COLOURS = [[12, 8, 38], [59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]];
 
