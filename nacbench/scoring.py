@@ -21,7 +21,8 @@ from nacbench.errors import CodecUnavailableError, UnscorableError
 from nacbench.identity import version_of
 from nacbench.metrics import ALIASES, METRICS
 
-REFERENCES_KEPT = 4  # per scorer; a worker goes through one clip's operating points in a row
+REFERENCES_KEPT = 2  # per scorer; a worker goes through one clip's operating points in a row
+LONGEST_KEPT_S = 60.0  # what is prepared for a minute of stereo takes up to 0.7 GB
 
 
 class Scorer:
@@ -83,6 +84,8 @@ class Scorer:
         return Score(value=value)
 
     def _reference(self, clip: Clip) -> _Reference:
+        if clip.duration_s > LONGEST_KEPT_S:
+            return _Reference(clip)
         entry = self._references.pop(id(clip), None) or _Reference(clip)
         self._references[id(clip)] = entry
         if len(self._references) > REFERENCES_KEPT:
@@ -118,13 +121,16 @@ class _Reference(_Conversions):
     def prepared_for(self, name: str, metric: Metric) -> Any:
         if name in self._refused:
             raise self._refused[name]
-        if name not in self._prepared:
-            try:
-                self._prepared[name] = metric.prepare(self.as_wanted_by(metric))
-            except UnscorableError as error:
-                self._refused[name] = error
-                raise
-        return self._prepared[name]
+        if name in self._prepared:
+            return self._prepared[name]
+        try:
+            prepared = metric.prepare(self.as_wanted_by(metric))
+        except UnscorableError as error:
+            self._refused[name] = error
+            raise
+        if self.clip.duration_s <= LONGEST_KEPT_S:
+            self._prepared[name] = prepared
+        return prepared
 
 
 def _build(name: str) -> Metric:

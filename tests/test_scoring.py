@@ -80,6 +80,17 @@ def test_only_a_few_references_are_kept() -> None:
     assert len(Recording.prepared) == len(clips) + 1  # the oldest was dropped and made again
 
 
+def test_what_is_prepared_for_a_long_reference_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nacbench.scoring.LONGEST_KEPT_S", 0.5)
+    scorer = Scorer(["recording"])
+    for clip in (noise(0.4), noise(0.6)):
+        for snr_db in (10, 20):
+            scorer.score(clip, with_noise(clip, snr_db))
+    assert [clip.duration_s for clip in Recording.prepared] == [0.4, 0.6, 0.6]
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

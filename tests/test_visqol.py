@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +148,23 @@ def test_a_48_khz_clip_reaches_speech_mode_at_16_khz() -> None:
 
 def test_both_speech_recipes_share_the_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    analyse = analysis.features
-    monkeypatch.setattr(analysis, "features", lambda *args: calls.append(args) or analyse(*args))
+    analyse = analysis._features
+    monkeypatch.setattr(analysis, "_features", lambda *args: calls.append(args) or analyse(*args))
     reference = voice(1.5, 48000)
     decoded = with_noise(reference, 15)
     scorer = Scorer(["visqol:speech-lattice", "visqol:speech-exponential"])
     for name in scorer.names:  # one at a time, as the runner does
         assert scorer.score(reference, decoded, only=[name])[name].ok
     assert len(calls) == 1
+
+
+def test_the_analysis_of_a_reference_goes_with_its_clip() -> None:
+    clip = Clip(voice(1.5).samples, 16000)
+    prepared = weakref.ref(VisqolSpeechLattice().prepare(clip))
+    assert prepared() is not None
+    del clip
+    gc.collect()
+    assert prepared() is None
 
 
 def test_unlike_signals_have_1() -> None:

@@ -18,11 +18,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from nacbench.core import Clip
 
 if TYPE_CHECKING:
-    from nacbench.metrics.visqol_analysis import Features, Reference
+    from nacbench.metrics.visqol_analysis import Reference
 
 CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE_HOME / "nacbench" / "numba"))
@@ -62,7 +63,7 @@ class _Visqol:
         )
 
     def score(self, prepared: Reference, decoded: Clip) -> float:
-        found = _features(prepared, decoded)
+        found = prepared.features_of(decoded)
         if found.similarity.mean() < LOWEST_SIMILARITY:
             return 1.0
         return float(self._mapper.predict_quality(*found))
@@ -141,20 +142,21 @@ class VisqolAudio(_Visqol):
 
 
 # Both speech recipes differ in the last step only, so the one that comes second finds the
-# first one's work here. Clips and references compare by identity.
-@functools.lru_cache(maxsize=8)
+# first one's work here. Clips compare by identity; their analysis goes when they go.
+_references: dict[str, WeakKeyDictionary[Clip, Reference]] = {
+    "speech": WeakKeyDictionary(),
+    "audio": WeakKeyDictionary(),
+}
+
+
 def _reference(clip: Clip, mode: str) -> Reference:
     from nacbench.metrics.visqol_analysis import Reference, audio_mode, speech_mode
 
-    at = speech_mode if mode == "speech" else audio_mode
-    return Reference(clip, at(clip.sample_rate_hz))
-
-
-@functools.lru_cache(maxsize=2)
-def _features(reference: Reference, decoded: Clip) -> Features:
-    from nacbench.metrics.visqol_analysis import features
-
-    return features(reference, decoded)
+    known = _references[mode].get(clip)
+    if known is None:
+        at = speech_mode if mode == "speech" else audio_mode
+        known = _references[mode][clip] = Reference(clip, at(clip.sample_rate_hz))
+    return known
 
 
 def _model(file_name: str) -> Path:

@@ -243,14 +243,20 @@ class Reference:
         starts_s = [int(frame) * mode.frame_s for frame in self.patch_frames]
         self.patch_times = [(start, start + mode.patch_s) for start in starts_s]
         self.patch_sections = [self.signal.section(*times) for times in self.patch_times]
+        self._latest: tuple[Clip, Features] | None = None
+
+    def features_of(self, decoded: Clip) -> Features:
+        """Compare a decoded clip (mono, at the mode's rate); the latest result is kept.
+
+        Raises:
+            UnscorableError: the decoded audio is silent, or no patch can be found in it.
+        """
+        if self._latest is None or self._latest[0] is not decoded:
+            self._latest = decoded, _features(self, decoded)
+        return self._latest[1]
 
 
-def features(reference: Reference, decoded: Clip) -> Features:
-    """Compare a decoded clip (mono, at the mode's rate) with its reference.
-
-    Raises:
-        UnscorableError: the decoded audio is silent, or no patch can be found in it.
-    """
+def _features(reference: Reference, decoded: Clip) -> Features:
     mode = reference.mode
     heard = Section(decoded.samples[0].astype(np.float64), None, mode)
     if not heard.samples.any():
