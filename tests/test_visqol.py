@@ -27,6 +27,7 @@ pytest.importorskip("visqol")
 api = pytest.importorskip("visqol.api")
 analysis = pytest.importorskip("nacbench.metrics.visqol_analysis")
 
+LIBSVM = 1e-12  # it adds in the order in which its threads finish, unless it has only one
 ENVELOPE = 1e-12  # the lag is the place of a maximum; 1e-12 of full scale does not move it
 CONFORMANCE = Path(__file__).parents[1].parent / "shared/data/visqol_conformance"
 TOLERANCE = {"speech": 0.007, "audio": 0.0002}  # visqol-python's own distance from Google's C++
@@ -62,7 +63,8 @@ def test_values_are_those_of_visqol_python_to_the_last_bit(recipe: Any) -> None:
         for how in ("copy", "noisy", "late", "early", "warped", "gap", "other"):
             decoded = degraded(reference, how)
             result = theirs.measure_from_arrays(reference.samples[0], decoded.samples[0], rate)
-            assert ours.score(prepared, decoded) == result.moslqo, how
+            apart = abs(ours.score(prepared, decoded) - result.moslqo)
+            assert apart <= (LIBSVM if recipe is VisqolAudio else 0.0), how
 
 
 @pytest.mark.parametrize("recipe", [VisqolSpeechLattice, VisqolAudio])
