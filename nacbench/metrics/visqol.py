@@ -160,9 +160,10 @@ def _reference(clip: Clip, mode: str) -> Reference:
 
 
 def _model(file_name: str) -> Path:
-    import visqol
-
-    return Path(visqol.__file__).parent / "model" / file_name
+    # Found and not imported: that takes a second, and every plan of a run asks for the build.
+    package = importlib.util.find_spec("visqol")
+    assert package is not None and package.origin is not None, "missing() was asked before"
+    return Path(package.origin).parent / "model" / file_name
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ class Timer:
         return Reading(
             encode_rtf=statistics.median(encode_s) / audio_s,
             decode_rtf=statistics.median(decode_s) / audio_s,
-            peak_memory_mb=None if peak_mb is None else max(0.0, peak_mb - self._idle_mb),
+            peak_memory_mb=None if peak_mb is None else round(max(0.0, peak_mb - self._idle_mb), 1),
             audio_s=audio_s,
             repeats=len(encode_s),
         )
