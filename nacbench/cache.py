@@ -10,6 +10,7 @@ and a file that is damaged, half written or foreign counts as absent.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -154,16 +155,11 @@ class Cache:
         path = self.path(kind, key)
         if not self.reads and path not in self._written:
             return None
-        try:
-            data = path.read_bytes()
-            if hashlib.sha256(data[32:]).digest() != data[:32]:
-                return None
-            start = 36 + int.from_bytes(data[32:36])
-            header = json.loads(data[36:start])
-            os.utime(path)  # pruning by age goes by the last use
-        except (OSError, ValueError):
-            return None
-        return header, data[start:]
+        found = _read(path)
+        if found is not None:
+            with contextlib.suppress(OSError):
+                os.utime(path)  # pruning goes by the last use
+        return found
 
     def _put(self, kind: str, key: str, header: Mapping[str, Any], body: bytes) -> None:
         path = self.path(kind, key)
@@ -199,7 +195,7 @@ class Cache:
 
     def header(self, entry: Entry) -> dict[str, Any] | None:
         """What an entry says of itself (codec, version, …); None where it is damaged."""
-        found = self._get(entry.kind, entry.path.parent.name + entry.path.name)
+        found = _read(entry.path)
         return None if found is None else found[0]
 
     def usage(self) -> dict[str, tuple[int, int]]:
@@ -247,6 +243,18 @@ class Cache:
     def _is_stale(self, entry: Entry, stale: Callable[[Mapping[str, Any]], bool]) -> bool:
         header = self.header(entry)
         return header is None or stale(header)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes] | None:
+    """Header and body of an entry; None where there is none or it is damaged."""
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            return None
+        start = 36 + int.from_bytes(data[32:36])
+        return json.loads(data[36:start]), data[start:]
+    except (OSError, ValueError):
+        return None
 
 
 def _flac16(clip: Clip) -> bytes | None:

@@ -199,6 +199,21 @@ class ResultTable:
     def failures(self) -> list[Record]:
         return [record for record in self.records if record.failure is not None]
 
+    @property
+    def something_failed(self) -> bool:
+        """A clip that could not be coded, a point that could not be timed, or a metric that took
+        its process down. A pair that a metric refuses to score is no failure.
+        """
+        return (
+            bool(self.failures)
+            or any(timing.failure for timing in self.timings)
+            or any(
+                score.reason is not None and score.reason.startswith(f"score {name}: ")
+                for record in self.records
+                for name, score in record.scores.items()
+            )
+        )
+
     def to_pandas(self) -> pd.DataFrame:
         """Long form: one row per record and metric, `value` NaN where there is a `reason`."""
         import pandas as pd

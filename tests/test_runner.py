@@ -20,10 +20,11 @@ from hostile import codecs
 from signals import noise, voice
 
 import nacbench
+from nacbench import audio
 from nacbench.cache import Cache
 from nacbench.core import Timing
 from nacbench.results import ResultTable, to_json
-from nacbench.runner import execute, plan
+from nacbench.runner import execute, plan, work
 from nacbench.suite import load
 
 HERE = "hostile.codecs"
@@ -300,6 +301,7 @@ def test_a_metric_that_crashes_or_hangs_costs_only_its_own_scores(
         assert record.failure is None
         assert record.scores["si_sdr"].ok and record.scores["snr"].ok
         assert record.scores[names[1]].reason == f"score {names[1]}: {reason}"
+    assert table.something_failed
 
 
 def test_an_unscorable_pair_has_its_reason_and_no_number(bench: Bench) -> None:
@@ -307,6 +309,7 @@ def test_an_unscorable_pair_has_its_reason_and_no_number(bench: Bench) -> None:
         bench.suite([quantised(8)], ("snr", f"{HERE}:Unscorable")), workers=1, timing=False
     )
     assert {r.scores[f"{HERE}:Unscorable"].reason for r in table.records} == {"nobody speaks"}
+    assert not table.something_failed
 
 
 def test_decode_shares_no_process_with_encode(bench: Bench) -> None:
@@ -455,6 +458,32 @@ def test_runs_merge(bench: Bench) -> None:
     assert content(both.records) == content([*one.records, *two.records])
     assert len(both.manifests) == 2
     assert len(both.to_pandas()) == 2 * len(both.records)
+
+
+def test_what_another_version_of_a_codec_made_can_be_pruned(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = bench.suite([quantised(4), {"pcm": {"bits": 8}}])
+    nacbench.run(suite, workers=1, timing=False)
+    work._current_version.cache_clear()
+    cache = Cache(bench.folder / "cache")
+    assert cache.prune(stale=work.outdated) == (0, 0)
+    monkeypatch.setenv(codecs.VERSION_VARIABLE, "2")
+    work._current_version.cache_clear()
+    assert cache.prune(stale=work.outdated)[0] == 6
+    assert cache.usage()["bitstream"][0] == 3
+    work._current_version.cache_clear()
+
+
+def test_a_record_leads_to_its_decoded_audio(bench: Bench) -> None:
+    table = nacbench.run(bench.suite([quantised(8)]), workers=1, timing=False)
+    cache = Cache(bench.folder / "cache")
+    for record in table.records:
+        clip = work.decoded_of(record, cache)
+        assert clip is not None
+        assert audio.sha256(clip) == record.hashes["decoded"]
+    cache.prune(limit_bytes=0)
+    assert work.decoded_of(table.records[0], cache) is None
 
 
 def test_the_cache_is_pruned_by_age_size_and_version(bench: Bench) -> None:

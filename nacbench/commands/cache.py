@@ -58,16 +58,25 @@ def show() -> None:
     help="Delete what was not used for so many days.",
 )
 @click.option("--max-size", type=Size(), help="Delete the longest unused beyond 500MB, 20GB, …")
+@click.option(
+    "--outdated", is_flag=True, help="Delete what other versions of the installed codecs made."
+)
 @click.option("--all", "everything", is_flag=True, help="Delete all of it.")
-def prune(days: float | None, max_size: int | None, everything: bool) -> None:
-    """Delete what is old, or the longest unused beyond a size."""
+def prune(days: float | None, max_size: int | None, outdated: bool, everything: bool) -> None:
+    """Delete what is old or outdated, or the longest unused beyond a size."""
     from nacbench.errors import UserError
+    from nacbench.runner import work
 
-    if days is None and max_size is None and not everything:
+    if days is None and max_size is None and not outdated and not everything:
         raise UserError(
-            "cache prune: say what goes, with --older-than DAYS, --max-size SIZE or --all."
+            "cache prune: say what goes, with --older-than DAYS, --max-size SIZE, --outdated "
+            "or --all."
         )
-    count, size = _store().prune(older_than_days=days, limit_bytes=0 if everything else max_size)
+    count, size = _store().prune(
+        older_than_days=days,
+        limit_bytes=0 if everything else max_size,
+        stale=work.outdated if outdated else None,
+    )
     click.echo(f"Deleted {plural(count, 'entrie' if count != 1 else 'entry')}, {_size(size)}.")
 
 

@@ -80,6 +80,6 @@ def run(
             loaded, limit=limit, workers=workers, out=out, fresh=fresh, retry_failed=retry_failed,
             timing=timing, progress=progress,
         )  # fmt: skip
-    board = show_and_write(table, progress.directory, parquet, again=False)
-    if board.failed:
+    show_and_write(table, progress.directory, parquet, again=False)
+    if table.something_failed:
         raise click.exceptions.Exit(EXIT_FAILED_RECORDS)

@@ -6,6 +6,7 @@ has nothing but those bytes, and scores what comes out. `Survey` tells what is i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -153,6 +154,25 @@ def decoded_of(record: Record, cache: Cache) -> Clip | None:
     payload = record.hashes["payload"]
     key = decoded_key(payload, record.sample_rate_hz, record.channels, codec_key)
     return cache.get_audio(key)
+
+
+def outdated(entry: Mapping[str, Any]) -> bool:
+    """Whether a cache entry was made by another version of its codec than the one installed.
+
+    Entries of codecs that are not installed now, and of no codec, are not outdated.
+    """
+    if "codec" not in entry:
+        return False
+    current = _current_version(entry["codec"], json.dumps(entry["options"], sort_keys=True))
+    return current is not None and current != entry["version"]
+
+
+@functools.cache
+def _current_version(codec: str, options: str) -> str | None:
+    try:
+        return version_of(coding.build(codec, json.loads(options)))
+    except Exception:  # whatever a third party's constructor raises: then nobody can tell
+        return None
 
 
 def about(task: Task) -> dict[str, Any]:
