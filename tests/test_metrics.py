@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from signals import changed, noise, voice, with_noise
 
 from nacbench.core import Clip, Metric
 from nacbench.errors import UnscorableError
 from nacbench.metrics import ALIASES, METRICS
+from nacbench.scoring import Scorer
 from nacbench.testing import check_metric
 
 
@@ -33,6 +35,54 @@ def test_a_metric_cites_its_source_and_says_how_it_differs(name: str) -> None:
 def test_aliases_name_recipes() -> None:
     assert set(ALIASES.values()) <= set(METRICS.names())
     assert not set(ALIASES) & set(METRICS.names())
+
+
+def score(name: str, reference: Clip, decoded: Clip) -> float:
+    found = Scorer([name]).score(reference, decoded)[name]
+    assert found.value is not None, found.reason
+    return found.value
+
+
+ROUNDING = 1e-5  # relative; float32 samples times a power of two or -1 are exact, sums are not
+PESQ_LEVEL = 0.01  # PESQ levels both signals, in float32
+DISTANCES = ["mel:dac", "mel:audiotools", "mel:nemo", "stft:audiotools", "stft:nemo"]
+INVARIANT_TO_GAIN = [
+    *("si_sdr", "stoi", "estoi", "pesq:wb", "pesq:nb"),
+    *("visqol:speech-lattice", "visqol:speech-exponential", "visqol:audio"),
+]
+
+
+@pytest.mark.parametrize("name", INVARIANT_TO_GAIN)
+def test_a_gain_does_not_count(name: str) -> None:
+    decoded = with_noise(voice(), 15)
+    quiet = changed(decoded, np.float32(0.25) * decoded.samples)
+    tolerance = PESQ_LEVEL if name.startswith("pesq") else ROUNDING
+    value = score(name, voice(), decoded)
+    assert score(name, voice(), quiet) == pytest.approx(value, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["snr", "lsd", "loudness_difference", "dc", *DISTANCES])
+def test_a_gain_counts(name: str) -> None:
+    quiet = changed(voice(), np.float32(0.25) * voice().samples)
+    assert score(name, voice(), quiet) != score(name, voice(), voice())
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS.names() if name not in ("snr", "dc")])
+def test_an_inverted_polarity_does_not_count(name: str) -> None:
+    decoded = with_noise(voice(), 15)
+    inverted = changed(decoded, -decoded.samples)
+    value = score(name, voice(), decoded)
+    tolerance = PESQ_LEVEL if name.startswith("pesq") else ROUNDING
+    assert score(name, voice(), inverted) == pytest.approx(value, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", [n for n in METRICS.names() if not METRICS.get(n).mono])
+def test_swapping_the_channels_of_both_clips_changes_nothing(name: str) -> None:
+    reference = noise(1.0, 48000, channels=2)
+    decoded = changed(reference, reference.samples + 0.01 * noise(1.0, 48000, 2, seed=3).samples)
+    swapped = [changed(clip, clip.samples[::-1]) for clip in (reference, decoded)]
+    value = score(name, reference, decoded)
+    assert score(name, *swapped) == pytest.approx(value, rel=ROUNDING)
 
 
 class Honest:
