@@ -161,8 +161,9 @@ def test_both_speech_recipes_share_the_analysis(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_analysis_of_a_reference_goes_with_its_clip() -> None:
-    clip = Clip(voice(1.5).samples, 16000)
-    prepared = weakref.ref(VisqolSpeechLattice().prepare(clip))
+    clip, metric = Clip(voice(1.5).samples, 16000), VisqolSpeechExponential()
+    metric.score(metric.prepare(clip), clip)
+    prepared = weakref.ref(metric.prepare(clip))
     assert prepared() is not None
     del clip
     gc.collect()

@@ -16,6 +16,7 @@ imports visqol and numba.
 from __future__ import annotations
 
 import functools
+import weakref
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -243,7 +244,7 @@ class Reference:
         starts_s = [int(frame) * mode.frame_s for frame in self.patch_frames]
         self.patch_times = [(start, start + mode.patch_s) for start in starts_s]
         self.patch_sections = [self.signal.section(*times) for times in self.patch_times]
-        self._latest: tuple[Clip, Features] | None = None
+        self._latest: tuple[weakref.ref[Clip], Features] | None = None
 
     def features_of(self, decoded: Clip) -> Features:
         """Compare a decoded clip (mono, at the mode's rate); the latest result is kept.
@@ -251,8 +252,8 @@ class Reference:
         Raises:
             UnscorableError: the decoded audio is silent, or no patch can be found in it.
         """
-        if self._latest is None or self._latest[0] is not decoded:
-            self._latest = decoded, _features(self, decoded)
+        if self._latest is None or self._latest[0]() is not decoded:
+            self._latest = weakref.ref(decoded), _features(self, decoded)
         return self._latest[1]
 
 
