@@ -101,7 +101,7 @@ class Bitstream:
         packet_sizes: bytes of the packets in transport order, if the codec has packets. They add
             up to `len(payload)`. Boundaries are what a transport delivers for free, as in RTP. The
             first packet is the set-up that a call negotiates beforehand, and always arrives; each
-            other one may reach `decode` with wrong bits, cut short, or, when lost, with 0 bytes.
+            other one may reach `decode` with wrong bits or, when lost, with 0 bytes.
         container_bytes: size of the file that a user would store (Ogg, MP4, …); the payload's
             own size where there is no container.
 

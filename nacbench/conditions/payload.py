@@ -7,6 +7,8 @@ refuses the payload. The first packet is the set-up that a call negotiates befor
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,7 +120,7 @@ class BitErrors:
 
 
 class Truncation:
-    """An early end: the first `kept` of the bytes arrive, the packet at the cut in part.
+    """An early end: the packets that fit into the first `kept` of the bytes arrive, no others.
 
     Args:
         kept: share of the payload's bytes, set-up left aside, 0…1.
@@ -131,11 +133,11 @@ class Truncation:
 
     def damage(self, stream: Bitstream, rng: np.random.Generator) -> Bitstream:
         setup, *packets = stream.packets()
-        left = round(self._kept * sum(map(len, packets)))
-        arrived = []
-        for packet in packets:
-            arrived.append(packet[:left])
-            left -= len(arrived[-1])
+        arriving = round(self._kept * sum(map(len, packets)))
+        ends = itertools.accumulate(map(len, packets))
+        arrived = [
+            packet if end <= arriving else b"" for packet, end in zip(packets, ends, strict=True)
+        ]
         return _arrived(stream, [setup, *arrived])
 
 
