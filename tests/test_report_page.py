@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pages import CLIP_S, HOSTILE, opened, run
 from tables import example_table
 
+from nacbench.cli import cli
 from nacbench.report import html
 from nacbench.report.html.listening import Decoded
 from nacbench.results import ResultTable
@@ -261,6 +263,20 @@ def test_the_file_stays_within_its_size_whatever_is_asked_for(
     monkeypatch.setattr(html, "MAX_BYTES", limit)
     cut = html.write(table, tmp_path / "cut.html", stored, audio="flac", items=3)
     assert limit // 2 < cut.stat().st_size <= limit
+
+
+def test_the_command_writes_the_page_into_the_run(
+    tiny: tuple[ResultTable, Decoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stored = tiny
+    cache = stored.keywords["cache"].root  # type: ignore[attr-defined]
+    monkeypatch.setenv("NACBENCH_CACHE", str(cache))
+    (run_directory,) = (cache.parent / "results" / "tiny").iterdir()
+    done = CliRunner().invoke(cli, ["report", str(run_directory), "--html", "--items", "1"])
+    assert done.exit_code == 0, done.output
+    assert "report.html" in done.output
+    text = (run_directory / "report.html").read_text(encoding="utf-8")
+    assert text.count('data-type="audio/ogg"') == 1 + 6  # the reference and every codec
 
 
 def test_forty_points_of_forty_eight_clips_leave_the_room_to_audio() -> None:
