@@ -19,6 +19,10 @@ from reference_codec.layers import State, Stream
 from reference_codec.quantizers import Quantized
 from reference_codec.residual_vq import ResidualVQ
 
+# Causal models code long pieces as streams of tiles whose widest layers stay in the processor's
+# cache: the same codes, faster, in memory that does not grow.
+TILE_SAMPLES = 24_000
+
 # Level below which a segment is not divided by its level; as in EnCodec.
 QUIETEST = 1e-8
 
@@ -115,7 +119,10 @@ class NeuralCodec(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Codes of one segment and its level `[batch]`, None without normalisation."""
         audio, scale = self._normalised(audio)
-        codes = self.quantizer.encode(self._latents(audio), n_codebooks)
+        if self.config.network.causal:
+            codes, _ = self.encode_step(audio, (), n_codebooks, last=True)
+        else:
+            codes = self.quantizer.encode(self._latents(audio), n_codebooks)
         return codes, None if scale is None else scale[:, 0, 0]
 
     @torch.inference_mode()
@@ -151,7 +158,10 @@ class NeuralCodec(nn.Module):
     @torch.inference_mode()
     def decode_segment(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
         """Audio of one segment, whole frames, at the level `[batch]` that it had."""
-        audio = self._audio(self.quantizer.decode(codes))
+        if self.config.network.causal:
+            audio, _ = self.decode_step(codes)
+        else:
+            audio = self._audio(self.quantizer.decode(codes))
         return audio if scale is None else audio * scale[:, None, None]
 
     @torch.inference_mode()
@@ -167,15 +177,28 @@ class NeuralCodec(nn.Module):
         Returns:
             codes `[batch, n_codebooks, n]`, equal to those of the whole clip, and the state.
         """
-        stream = Stream(state, last)
-        latents = self.encoder(audio, stream)
-        return self.quantizer.encode(latents, n_codebooks), stream.state
+        tiles = torch.split(audio, self._tile_frames * self.config.hop_length, 2)
+        codes = []
+        for tile in tiles:
+            stream = Stream(state, last and tile is tiles[-1])
+            latents = self.encoder(tile, stream)
+            codes.append(self.quantizer.encode(latents, n_codebooks))
+            state = stream.state
+        return torch.cat(codes, 2), state
 
     @torch.inference_mode()
     def decode_step(self, codes: Tensor, state: State = ()) -> tuple[Tensor, State]:
         """Audio of the next frames of a causal model's stream, `n · hop_length` samples."""
-        stream = Stream(state)
-        return self.decoder(self.quantizer.decode(codes), stream), stream.state
+        audio = []
+        for tile in torch.split(codes, self._tile_frames, 2):
+            stream = Stream(state)
+            audio.append(self.decoder(self.quantizer.decode(tile), stream))
+            state = stream.state
+        return torch.cat(audio, 2), state
+
+    @property
+    def _tile_frames(self) -> int:
+        return max(self.start_frames, TILE_SAMPLES // self.config.hop_length)
 
     @property
     def start_frames(self) -> int:

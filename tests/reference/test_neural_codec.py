@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_codec import checkpoint
+from reference_codec import checkpoint, neural_codec
 from reference_codec.config import (
     CodecConfig,
     DACConfig,
@@ -99,7 +99,9 @@ def test_a_stream_equals_the_whole_clip(name: str, hops_per_step: int, length: i
     model = NeuralCodec.untrained(TINY[name])
     hop = model.config.hop_length
     audio = noise(model.config, length)
-    offline, _ = model.encode(audio)
+    with torch.inference_mode():
+        offline = model.quantizer.encode(model.encoder(audio))
+        whole = model.decoder(model.quantizer.decode(offline))
     cuts = list(range(model.start_frames * hop, length, hops_per_step * hop))
     pieces = audio.tensor_split(cuts, dim=-1)
     state: tuple[Tensor, ...] = ()
@@ -114,8 +116,18 @@ def test_a_stream_equals_the_whole_clip(name: str, hops_per_step: int, length: i
     for codes in offline.tensor_split(cuts, dim=2):
         piece, state = model.decode_step(codes, state)
         decoded.append(piece)
-    whole = model.decode(offline)
     torch.testing.assert_close(torch.cat(decoded, 2), whole, rtol=0, atol=STREAM_ATOL)
+
+
+@pytest.mark.parametrize("length", [3, 24, 25, 160, 163])
+def test_tiles_do_not_show(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = NeuralCodec.untrained(TINY["causal"])
+    audio = noise(model.config, length, batch=2)
+    codes, _ = model.encode(audio)
+    decoded = model.decode(codes)
+    monkeypatch.setattr(neural_codec, "TILE_SAMPLES", 8)  # as short as the model's start allows
+    assert torch.equal(model.encode(audio)[0], codes)
+    torch.testing.assert_close(model.decode(codes), decoded, rtol=0, atol=STREAM_ATOL)
 
 
 def test_a_stream_with_zero_padding_starts_with_its_first_hop() -> None:
