@@ -196,6 +196,17 @@ def test_compiled_code_is_kept_in_the_users_cache_unless_told_otherwise(tmp_path
     assert fresh_process(program, NUMBA_CACHE_DIR="/elsewhere").stdout.strip() == "/elsewhere"
 
 
+def test_the_version_of_a_recipe_is_told_without_importing_the_library() -> None:
+    program = (
+        "import sys; from nacbench.scoring import Scorer\n"
+        "versions = Scorer(['visqol:audio', 'visqol:speech-lattice']).versions\n"
+        "print(sorted(set(versions.values())), 'visqol' in sys.modules, 'numba' in sys.modules)"
+    )
+    found = fresh_process(program).stdout
+    assert found.count(" model ") == 2
+    assert found.strip().endswith("False False")
+
+
 def test_the_lattice_model_loads_without_a_word_on_stderr() -> None:
     program = "from nacbench.metrics.visqol import *; VisqolSpeechLattice()._mapper"
     assert fresh_process(program).stderr == ""
