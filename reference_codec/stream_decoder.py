@@ -22,8 +22,8 @@ from reference_codec.bitstream import (
 from reference_codec.block_coding import BlockCoder
 from reference_codec.entropy import Ints
 from reference_codec.neural_prior import NeuralPrior
+from reference_codec.receptive_field import context_frames
 from reference_codec.resampling import StreamResampler
-from reference_codec.stream_encoder import CONTEXT_FRAMES
 
 MAX_GAP_S = 60.0  # lost frames become silence; beyond this the stream is refused
 
@@ -288,16 +288,17 @@ class _WindowAudio:
         self._backend = backend
         self._codes: Ints | None = None
         self._before = 0
+        _, self._context = context_frames(backend.config)
 
     def take(self, codes: Ints, scale: Samples | None) -> Samples:
         if self._codes is not None:
             codes = np.concatenate([self._codes, codes], axis=2)
         self._codes = codes
-        ready = codes.shape[2] - CONTEXT_FRAMES
+        ready = codes.shape[2] - self._context
         if ready <= self._before:
             return _silence(self._backend, codes.shape[0], 0)
         audio = self._window(codes, self._before, ready)
-        keep = min(ready, CONTEXT_FRAMES)
+        keep = min(ready, self._context)
         self._codes, self._before = codes[:, :, ready - keep :], keep
         return audio
 

@@ -25,9 +25,9 @@ from reference_codec.bitstream import (
 from reference_codec.block_coding import BlockCoder
 from reference_codec.entropy import Ints
 from reference_codec.neural_prior import NeuralPrior
+from reference_codec.receptive_field import context_frames
 from reference_codec.resampling import StreamResampler
 
-CONTEXT_FRAMES = 32  # DAC, the widest here, sees 27 frames to either side
 WINDOW_S = 4.0
 
 
@@ -203,15 +203,16 @@ class _WindowFrames:
         self._backend, self._streams, self._n = backend, streams, n_codebooks
         self._buffer = np.zeros((streams * backend.config.channels, 0), np.float32)
         self._before = 0  # frames of context at the front of the buffer
+        self._context, _ = context_frames(backend.config)
 
     def take(self, samples: Samples, last: bool) -> Iterator[tuple[Ints, None]]:
         config = self._backend.config
         hop, body = config.hop_length, max(1, round(WINDOW_S * config.frame_rate_hz))
         self._buffer = np.concatenate([self._buffer, samples], axis=1)
-        while self._buffer.shape[1] > (self._before + body + CONTEXT_FRAMES) * hop:
-            window = self._buffer[:, : (self._before + body + CONTEXT_FRAMES) * hop]
+        while self._buffer.shape[1] > (self._before + body + self._context) * hop:
+            window = self._buffer[:, : (self._before + body + self._context) * hop]
             yield self._codes(window)[:, :, self._before : self._before + body], None
-            keep = min(self._before + body, CONTEXT_FRAMES)
+            keep = min(self._before + body, self._context)
             self._buffer = self._buffer[:, (self._before + body - keep) * hop :]
             self._before = keep
         if last and self._buffer.shape[1] > self._before * hop:
