@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from nacbench.core import Alignment, Record, Score, Timing, TokenUse
 from nacbench.errors import UserError
@@ -98,13 +99,25 @@ def _score_from_json(value: float | str) -> Score:
 
 
 class RecordWriter:
-    """Appends entries to `records.jsonl`; each line reaches the disk before `write` returns."""
+    """Appends entries to `records.jsonl`; each line reaches the disk before `write` returns.
+
+    Raises:
+        UserError: another process is writing there.
+    """
 
     def __init__(self, run_directory: Path) -> None:
         run_directory.mkdir(parents=True, exist_ok=True)
         path = run_directory / "records.jsonl"
-        _drop_partial_last_line(path)
         self._file = path.open("a", encoding="utf-8")
+        try:
+            _lock(self._file)
+        except OSError as error:
+            self._file.close()
+            raise UserError(
+                f"{run_directory}: another nacbench is writing here. Wait until it is done, or "
+                "give another --out."
+            ) from error
+        _drop_partial_last_line(path)
 
     def write(self, entry: Record | Timing | TokenUse) -> None:
         self._file.write(to_json(entry) + "\n")
@@ -119,6 +132,18 @@ class RecordWriter:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _lock(file: IO[str]) -> None:
+    """Let nobody else write; the system takes the lock back when the process ends, however.
+
+    Raises:
+        OSError: somebody else has it.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _drop_partial_last_line(path: Path) -> None:

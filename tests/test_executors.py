@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nacbench.executors import Answer, Call, Failure, Limits, Role
+from nacbench.executors import Answer, Call, Failure, Limits, Role, process
 from nacbench.executors.inline import InlineExecutor
 from nacbench.executors.local import LocalExecutor
 
@@ -100,6 +100,20 @@ def test_a_crash_caused_by_an_earlier_task_is_tried_again_in_a_fresh_process() -
 def test_a_handler_that_cannot_be_built_fails_every_task_with_the_reason() -> None:
     for answer in outcomes(local(roles=roles("Unbuildable")), [1, 2]):
         assert "weights are missing" in str(answer)
+
+
+def test_a_large_task_for_a_process_that_hangs_at_its_start_does_not_hang_us(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "START_S", 1.0)
+    large = b"x" * 10_000_000
+    (answer,) = outcomes(local(roles=roles("SlowToStart", arguments={"seconds": 0.5})), [large])
+    assert answer.value == len(large)
+    hanging = local(roles=roles("SlowToStart", arguments={"seconds": 60}))
+    began = time.monotonic()
+    (answer,) = outcomes(hanging, [large])
+    assert str(answer) == "start: still running after 1.5 s"
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_lanes_keep_to_their_group_and_help_out_at_the_end() -> None:

@@ -104,6 +104,14 @@ def test_half_a_line_at_the_end_is_forgotten_and_not_appended_to(tmp_path: Path)
     assert [r.clip for r in ResultTable.load(tmp_path).records] == ["a", "c"]
 
 
+def test_two_sessions_do_not_write_into_one_run(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path) as writer:
+        writer.write(record())
+        with pytest.raises(UserError, match="another nacbench is writing here"):
+            RecordWriter(tmp_path)
+    RecordWriter(tmp_path).close()
+
+
 @pytest.mark.parametrize(
     "line", ["{", "[]", "7", "{}", '{"schema": 1}', '{"schema": 1, "kind": "song"}',
              '{"schema": 1, "kind": "record", "scores": {}}', '{"schema": "1"}',

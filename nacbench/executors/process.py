@@ -68,6 +68,8 @@ class WorkerProcess:
                 start_new_session=True,  # so that ending it ends what it started, too
             )
         self.pipe = Connection(ours.detach())
+        self._ready = False
+        self._waiting: list[Any] = []  # at most one task, until the process takes tasks
         self._watched = psutil.Process(self._process.pid)
         self._since = self._tree_looked = time.monotonic()
         self._send(role)
@@ -75,10 +77,15 @@ class WorkerProcess:
     def begin(self, task: Any) -> None:
         """Hand over a task; its stages, then its answer, come through `pipe`."""
         self.stage, self.facts, self._since = "start", {}, time.monotonic()
-        self._send(task)
+        # Not before it reads: a large task would fill the pipe, and we would wait for a process
+        # that may hang.
+        if self._ready:
+            self._send(task)
+        else:
+            self._waiting.append(task)
 
     def receive(self) -> Answer | Failure | None:
-        """What the readable pipe holds: None for a stage, the answer, or how the process died."""
+        """What the readable pipe holds: None on the way, the answer, or how the process died."""
         try:
             kind, *content = self.pipe.recv()
         except (EOFError, OSError):
@@ -87,6 +94,11 @@ class WorkerProcess:
             self.end()
             return self._failure("crashed", f"sent an unreadable answer ({type(error).__name__})")
         self._since = time.monotonic()
+        if kind == "ready":
+            self._ready = True
+            while self._waiting:
+                self._send(self._waiting.pop())
+            return None
         if kind == "stage":
             self.stage, facts = content
             self.facts.update(facts)

@@ -36,7 +36,6 @@ def main(descriptor: int, parent: int) -> None:
 
 def _serve(pipe: Connection) -> None:
     role = pipe.recv()
-    pipe.send(("stage", "start", {}))
     try:
         handler = build(role)
     except Exception as error:
@@ -45,6 +44,7 @@ def _serve(pipe: Connection) -> None:
     def announce(stage: str, facts: dict[str, Any]) -> None:
         pipe.send(("stage", stage, facts))
 
+    pipe.send(("ready",))
     while True:
         task = pipe.recv()
         answer = handle(handler, task, announce)

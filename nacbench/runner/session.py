@@ -149,8 +149,8 @@ def execute(plan: Plan, progress: Progress | None = None) -> ResultTable:
         manifests.update(plan)
     else:
         plan.directory.mkdir(parents=True, exist_ok=True)
-        manifest = manifests.begin(plan)
         with RecordWriter(plan.directory) as writer:
+            manifest = manifests.begin(plan)
             _score(plan, writer, progress)
             _count_tokens(plan, writer, progress)
             _time(plan, writer, progress)

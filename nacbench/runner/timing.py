@@ -71,13 +71,14 @@ class Timer:
         for stream in streams:
             decoder.decode(stream)
         peak_mb = _peak_mb() if reset else None
-        stage("time")
         encode_s: list[float] = []
         decode_s: list[float] = []
         began = time.monotonic()
         while len(encode_s) < watch.repeats and time.monotonic() - began < PATIENCE_S:
+            stage("encode")  # each repeat may take as long as the limit
             seconds, streams = _timed_encode(encoder, parts)
             encode_s.append(seconds)
+            stage("decode")
             decode_s.append(_timed_decode(decoder, streams))
         audio_s = sum(clip.duration_s for clip in clips)
         return Reading(

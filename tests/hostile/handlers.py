@@ -90,3 +90,13 @@ class Contaminated:
         if self.tasks == 2:
             os.abort()
         return task
+
+
+class SlowToStart:
+    """Takes its time before it reads a task, then says how much it was given."""
+
+    def __init__(self, seconds):
+        time.sleep(seconds)
+
+    def __call__(self, task, stage):
+        return len(task)
