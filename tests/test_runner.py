@@ -30,6 +30,7 @@ from nacbench.suite import load
 HERE = "hostile.codecs"
 ROOT = Path(__file__).parents[1]
 CLIP_S = 0.5
+IN_PROCESS = 0  # workers, where nothing has to be survived
 NOISE = {"noise": {"source": "pink", "snr_db": 5}}
 IDLE_CPU_S = 2.0  # processor time of a run with nothing to do; measured 0.9 s
 
@@ -151,25 +152,27 @@ def test_a_second_run_does_nothing_and_says_so_quickly(bench: Bench) -> None:
 def test_adding_a_metric_encodes_nothing_and_scores_only_the_new_one(bench: Bench) -> None:
     listed = [quantised(4, 8)]
     likeness, other = f"{HERE}:Likeness", f"{HERE}:Likeness2"
-    nacbench.run(bench.suite(listed, metrics=(likeness,)), workers=1, timing=False)
+    nacbench.run(bench.suite(listed, metrics=(likeness,)), workers=IN_PROCESS, timing=False)
     assert bench.log() == {"encode": 6, "decode": 6, "prepare": 3, "score": 6}
-    table = nacbench.run(bench.suite(listed, metrics=(likeness, other)), workers=1, timing=False)
+    table = nacbench.run(
+        bench.suite(listed, metrics=(likeness, other)), workers=IN_PROCESS, timing=False
+    )
     assert bench.log() == {"prepare": 3, "score": 6}
     assert all(record.scores[likeness].ok and record.scores[other].ok for record in table.records)
 
 
 def test_adding_a_codec_rescores_nothing(bench: Bench) -> None:
     metrics = (f"{HERE}:Likeness",)
-    nacbench.run(bench.suite([quantised(4, 8)], metrics), workers=1, timing=False)
+    nacbench.run(bench.suite([quantised(4, 8)], metrics), workers=IN_PROCESS, timing=False)
     bench.log()
-    nacbench.run(bench.suite([quantised(4, 6, 8)], metrics), workers=1, timing=False)
+    nacbench.run(bench.suite([quantised(4, 6, 8)], metrics), workers=IN_PROCESS, timing=False)
     assert bench.log() == {"encode": 3, "decode": 3, "prepare": 3, "score": 3}
 
 
 def test_the_same_decoded_audio_is_scored_once_whoever_made_it(bench: Bench) -> None:
     metrics = (f"{HERE}:Likeness",)
     listed = [quantised(8), {f"{HERE}:Tokens": {}}]
-    nacbench.run(bench.suite(listed, metrics), workers=1, timing=False)
+    nacbench.run(bench.suite(listed, metrics), workers=IN_PROCESS, timing=False)
     assert bench.log()["score"] == 3
 
 
@@ -177,10 +180,10 @@ def test_a_new_version_of_a_codec_expires_its_records_in_the_same_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = bench.suite([quantised(4), {"pcm": {"bits": 8}}])
-    nacbench.run(suite, workers=1, timing=False)
+    nacbench.run(suite, workers=IN_PROCESS, timing=False)
     bench.log()
     monkeypatch.setenv(codecs.VERSION_VARIABLE, "2")
-    settled = plan(load(suite), workers=1, timing=False)
+    settled = plan(load(suite), workers=IN_PROCESS, timing=False)
     assert (settled.done, len(settled.tasks)) == (3, 3)
     table = execute(settled)
     assert bench.log()["encode"] == 3
@@ -191,28 +194,28 @@ def test_a_new_version_of_a_codec_expires_its_records_in_the_same_run(
 
 def test_fresh_begins_a_new_run_and_trusts_no_cache(bench: Bench) -> None:
     suite = bench.suite([quantised(4)])
-    nacbench.run(suite, workers=1, timing=False)
+    nacbench.run(suite, workers=IN_PROCESS, timing=False)
     bench.log()
     time.sleep(1.0)  # names of runs have seconds
-    nacbench.run(suite, workers=1, timing=False, fresh=True)
+    nacbench.run(suite, workers=IN_PROCESS, timing=False, fresh=True)
     assert bench.log()["encode"] == 3
     assert len(list((bench.folder / "results" / "small").iterdir())) == 2
 
 
 def test_a_changed_file_is_another_run(bench: Bench) -> None:
     suite = bench.suite([quantised(4)])
-    nacbench.run(suite, workers=1, timing=False)
+    nacbench.run(suite, workers=IN_PROCESS, timing=False)
     bench.log()
     clip = voice(CLIP_S, seed=9)
     soundfile.write(bench.audio / "clip1.wav", clip.samples[0], 16000)
-    table = nacbench.run(suite, workers=1, timing=False)
+    table = nacbench.run(suite, workers=IN_PROCESS, timing=False)
     assert bench.log()["encode"] == 1, "the two others are in the cache"
     assert len(table.records) == 3
 
 
 def test_damaged_cache_entries_are_noticed_and_made_again(bench: Bench) -> None:
     suite = bench.suite([quantised(4, 8)])
-    first = nacbench.run(suite, workers=1, timing=False)
+    first = nacbench.run(suite, workers=IN_PROCESS, timing=False)
     bench.log()
     files = [path for path in (bench.folder / "cache").rglob("*") if path.is_file()]
     assert len(files) >= 18
@@ -222,7 +225,7 @@ def test_damaged_cache_entries_are_noticed_and_made_again(bench: Bench) -> None:
         path.write_bytes(bytes(damage[number % 4]))
     for directory in (bench.folder / "results" / "small").iterdir():
         (directory / "records.jsonl").unlink()
-    again = nacbench.run(suite, workers=1, timing=False)
+    again = nacbench.run(suite, workers=IN_PROCESS, timing=False)
     assert bench.log()["encode"] == 6
     assert content(again.records) == content(first.records)
 
@@ -306,7 +309,7 @@ def test_a_metric_that_crashes_or_hangs_costs_only_its_own_scores(
 
 def test_an_unscorable_pair_has_its_reason_and_no_number(bench: Bench) -> None:
     table = nacbench.run(
-        bench.suite([quantised(8)], ("snr", f"{HERE}:Unscorable")), workers=1, timing=False
+        bench.suite([quantised(8)], ("snr", f"{HERE}:Unscorable")), workers=IN_PROCESS, timing=False
     )
     assert {r.scores[f"{HERE}:Unscorable"].reason for r in table.records} == {"nobody speaks"}
     assert not table.something_failed
@@ -331,7 +334,7 @@ def test_broken_files_become_records_with_reasons(bench: Bench) -> None:
     soundfile.write(bench.audio / "silent.wav", np.zeros(8000), 16000)
     soundfile.write(bench.audio / "one.wav", np.full(1, 0.5), 16000)
     soundfile.write(bench.audio / "eight.wav", noise(0.3, 16000, channels=8).samples.T, 16000)
-    table = nacbench.run(bench.suite([quantised(8)]), workers=2, timing=False)
+    table = nacbench.run(bench.suite([quantised(8)]), workers=IN_PROCESS, timing=False)
     records = {record.clip: record for record in table.records}
     assert str(records["clip0.wav"].failure).startswith("load: ")
     assert str(records["clip1.wav"].failure).startswith("load: ")
@@ -377,13 +380,13 @@ def test_a_codec_that_dies_while_it_is_timed_has_a_reason(bench: Bench) -> None:
 
 
 def test_codebook_usage_and_entropy_are_those_of_the_tokens(bench: Bench) -> None:
-    table = nacbench.run(bench.suite([{f"{HERE}:Tokens": {}}]), workers=2, timing=False)
+    table = nacbench.run(bench.suite([{f"{HERE}:Tokens": {}}]), workers=IN_PROCESS, timing=False)
     (use,) = table.token_uses
     assert use.frames == 3 * 80
     assert use.usage == (0.5, 0.25)
     assert use.entropy_bits == (1.0, 0.0)
     assert use.entropy_kbps == pytest.approx(80 / CLIP_S / 1000)
-    assert not plan(load(bench.folder / "small.yaml"), workers=1, timing=False).untallied
+    assert not plan(load(bench.folder / "small.yaml"), workers=IN_PROCESS, timing=False).untallied
 
 
 def test_tokens_outside_their_codebook_are_refused(bench: Bench) -> None:
@@ -394,7 +397,7 @@ def test_tokens_outside_their_codebook_are_refused(bench: Bench) -> None:
             told.append(failure)
 
     suite = bench.suite([{f"{HERE}:Tokens": {"largest": 4}}])
-    table = nacbench.run(suite, workers=1, timing=False, progress=Progress())
+    table = nacbench.run(suite, workers=IN_PROCESS, timing=False, progress=Progress())
     assert table.token_uses == []
     assert "codebook 1 has 4 entries" in str(told[-1])
 
@@ -451,8 +454,8 @@ def test_control_c_keeps_what_is_finished(bench: Bench) -> None:
 
 
 def test_runs_merge(bench: Bench) -> None:
-    one = nacbench.run(bench.suite([quantised(4)]), workers=1, timing=False, out="one")
-    two = nacbench.run(bench.suite([quantised(8)]), workers=1, timing=False, out="two")
+    one = nacbench.run(bench.suite([quantised(4)]), workers=IN_PROCESS, timing=False, out="one")
+    two = nacbench.run(bench.suite([quantised(8)]), workers=IN_PROCESS, timing=False, out="two")
     directories = [next(bench.folder.glob(f"{out}/small/*")) for out in ("one", "two")]
     both = ResultTable.load(*directories)
     assert content(both.records) == content([*one.records, *two.records])
@@ -464,7 +467,7 @@ def test_what_another_version_of_a_codec_made_can_be_pruned(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = bench.suite([quantised(4), {"pcm": {"bits": 8}}])
-    nacbench.run(suite, workers=1, timing=False)
+    nacbench.run(suite, workers=IN_PROCESS, timing=False)
     work._current_version.cache_clear()
     cache = Cache(bench.folder / "cache")
     assert cache.prune(stale=work.outdated) == (0, 0)
@@ -476,7 +479,7 @@ def test_what_another_version_of_a_codec_made_can_be_pruned(
 
 
 def test_a_record_leads_to_its_decoded_audio(bench: Bench) -> None:
-    table = nacbench.run(bench.suite([quantised(8)]), workers=1, timing=False)
+    table = nacbench.run(bench.suite([quantised(8)]), workers=IN_PROCESS, timing=False)
     cache = Cache(bench.folder / "cache")
     for record in table.records:
         clip = work.decoded_of(record, cache)
@@ -487,7 +490,7 @@ def test_a_record_leads_to_its_decoded_audio(bench: Bench) -> None:
 
 
 def test_the_cache_is_pruned_by_age_size_and_version(bench: Bench) -> None:
-    nacbench.run(bench.suite([quantised(4, 8)]), workers=1, timing=False)
+    nacbench.run(bench.suite([quantised(4, 8)]), workers=IN_PROCESS, timing=False)
     cache = Cache(bench.folder / "cache")
     usage = cache.usage()
     assert usage["bitstream"][0] == usage["decoded"][0] == usage["scores"][0] == 6

@@ -61,7 +61,9 @@ class TimingSettings(_Strict):
 class Limits(_Strict):
     """What one clip at one operating point may take before it is stopped and recorded as failed."""
 
-    seconds: float = Field(default=120, gt=0, le=86400, description="wall time of one stage: encode, decode, one metric")
+    seconds: float = Field(
+        default=120, gt=0, le=86400, description="wall time of a stage: encode, decode, a metric"
+    )
     memory_mb: int = Field(default=4000, ge=100, description="memory of the worker process")
 
 
