@@ -153,7 +153,7 @@ class GroupedFSQConfig:
 
 NetworkConfig = SEANetConfig | DACConfig | HiFiGANConfig
 QuantizerConfig = ResidualVQConfig | FactorisedVQConfig | GroupedFSQConfig
-_KINDS: dict[str, type[Any]] = {
+KINDS: dict[str, type[Any]] = {
     "seanet": SEANetConfig,
     "dac": DACConfig,
     "hifigan": HiFiGANConfig,
@@ -263,7 +263,7 @@ class CodecConfig:
     def to_json(self) -> str:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for part in ("network", "quantizer"):
-            kind = next(kind for kind, known in _KINDS.items() if isinstance(fields[part], known))
+            kind = next(kind for kind, known in KINDS.items() if isinstance(fields[part], known))
             fields[part] = {"kind": kind, **dataclasses.asdict(fields[part])}
         return json.dumps(fields, sort_keys=True)
 
@@ -278,7 +278,7 @@ class CodecConfig:
             fields = json.loads(text)
             for part in ("network", "quantizer"):
                 values = dict(fields[part])
-                fields[part] = _KINDS[values.pop("kind")](**values)
+                fields[part] = KINDS[values.pop("kind")](**values)
             return cls(**fields)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
