@@ -18,7 +18,7 @@ from nacbench import audio, coding
 from nacbench.alignment import align
 from nacbench.codecs import CODECS, amr, libav, ogg, shared_library, speex
 from nacbench.core import Alignment, Bitstream, Clip
-from nacbench.errors import DecodeError, UserError
+from nacbench.errors import CodecUnavailableError, DecodeError, UserError
 from nacbench.testing import check_codec
 
 voice = functools.cache(signals.voice)  # clips are immutable
@@ -42,11 +42,21 @@ POINTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+WEIGHTS = Path(__file__).parents[1] / ".." / "shared" / "weights"
+
+
+@pytest.fixture(autouse=True)
+def _weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those at hand are used; codecs without theirs are skipped."""
+    if WEIGHTS.is_dir():
+        monkeypatch.setenv("NACBENCH_DATA", str(WEIGHTS))
+
+
 def build(name: str, **options: Any) -> Any:
-    reason = coding.missing(name)
-    if reason:
-        pytest.skip(reason)
-    return coding.build(name, options)
+    try:
+        return coding.build(name, options)
+    except CodecUnavailableError as error:
+        pytest.skip(str(error))
 
 
 def round_trip(name: str, clip: Clip, **options: Any) -> tuple[Bitstream, Clip, Alignment]:

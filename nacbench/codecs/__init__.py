@@ -19,6 +19,7 @@ CODECS = Registry(
         "identity": "nacbench.codecs.pcm:Identity",
         "lc3": "nacbench.codecs.lc3:Lc3",
         "lowpass": "nacbench.codecs.pcm:LowPass",
+        "lyra": "nacbench.codecs.lyra:Lyra",
         "mp3": "nacbench.codecs.mp3:Mp3",
         "opus": "nacbench.codecs.opus:Opus",
         "pcm": "nacbench.codecs.pcm:Pcm",

@@ -25,7 +25,8 @@ def store() -> Path:
 
 
 def roots() -> list[Path]:
-    """Folders that are searched, in order: those of NACBENCH_DATA, then the store.
+    """Folders that are searched, in order: those of NACBENCH_DATA, a folder `weights` beside each
+    of them, then the store.
 
     Raises:
         UserError: NACBENCH_DATA names a folder that is not there.
@@ -34,7 +35,9 @@ def roots() -> list[Path]:
     for part in named:
         if not Path(part).expanduser().is_dir():
             raise UserError(f"{VARIABLE}: no folder '{part}'. Correct it or unset it.")
-    return [*(Path(part).expanduser() for part in named), store()]
+    folders = [Path(part).expanduser() for part in named]
+    beside = [folder.resolve().parent / "weights" for folder in folders]
+    return [*folders, *(folder for folder in beside if folder.is_dir()), store()]
 
 
 @dataclass(frozen=True)
