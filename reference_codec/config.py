@@ -112,6 +112,33 @@ class HiFiGANConfig:
 
 
 @dataclass(frozen=True)
+class SpectralConfig:
+    """Networks at the frame rate between windowed spectra. Source: Siuzdak, arXiv:2306.00814.
+
+    Attributes:
+        hop: samples per frame; windows are two hops long.
+        width: channels of the blocks; each widens them `expansion` times inside.
+        kernel: of the blocks' depthwise convolutions, in frames.
+        delay_hops: how late the decoder gives its audio; the codec takes the delay out again.
+    """
+
+    latent_dim: int = 64
+    width: int = 256
+    hop: int = 320
+    encoder_blocks: int = 4
+    decoder_blocks: int = 6
+    expansion: int = 3
+    kernel: int = 7
+    delay_hops: int = 1
+
+    causal = True
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (self.hop,)
+
+
+@dataclass(frozen=True)
 class ResidualVQConfig:
     """Residual vector quantizer with codebooks that follow a moving average (SoundStream)."""
 
@@ -151,12 +178,13 @@ class GroupedFSQConfig:
         return (math.prod(self.levels),) * self.n_groups
 
 
-NetworkConfig = SEANetConfig | DACConfig | HiFiGANConfig
+NetworkConfig = SEANetConfig | DACConfig | HiFiGANConfig | SpectralConfig
 QuantizerConfig = ResidualVQConfig | FactorisedVQConfig | GroupedFSQConfig
 KINDS: dict[str, type[Any]] = {
     "seanet": SEANetConfig,
     "dac": DACConfig,
     "hifigan": HiFiGANConfig,
+    "spectral": SpectralConfig,
     "residual_vq": ResidualVQConfig,
     "factorised_vq": FactorisedVQConfig,
     "grouped_fsq": GroupedFSQConfig,
@@ -196,6 +224,12 @@ class CodecConfig:
         return math.prod(self.network.strides)
 
     @property
+    def delay_length(self) -> int:
+        """Samples by which the networks' output lags; coding whole clips takes them out."""
+        network = self.network
+        return network.delay_hops * network.hop if isinstance(network, SpectralConfig) else 0
+
+    @property
     def frame_rate_hz(self) -> float:
         return self.sample_rate_hz / self.hop_length
 
@@ -231,7 +265,9 @@ class CodecConfig:
 
     def frames(self, length: int) -> int:
         """Frames of codes for a clip of `length` samples, over all its segments."""
-        return sum(-(-(stop - start) // self.hop_length) for start, stop in self.segments(length))
+        delay = self.delay_length
+        segments = self.segments(length)
+        return sum(-(-(stop - start + delay) // self.hop_length) for start, stop in segments)
 
     def nominal_kbps(self, n_codebooks: int) -> float:
         """Bits of the packed codes per second of audio, in kbit/s."""

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto
 from torch import Tensor
 
-from reference_codec import dac, hifigan, seanet
+from reference_codec import dac, hifigan, onnx_spectral, seanet, spectral
 from reference_codec.factorised_vq import FactorisedVQ
 from reference_codec.fsq import GroupedFSQ
 from reference_codec.layers import Conv1d, ConvTranspose1d, Snake
@@ -98,6 +98,8 @@ def _encoder(g: Graph, network: torch.nn.Module, x: str) -> str:
             x = _fusion(g, f"{name}.fusion", stage.fusion, x)
             x = convolution(g, f"{name}.down", stage.down, _leaky(g, x))
         return convolution(g, "encoder.last", network.last, _leaky(g, x))
+    if isinstance(network, spectral.Encoder):
+        return onnx_spectral.encoder(g, network, x)
     assert isinstance(network, dac.Encoder)
     return _sequence(g, "encoder", network, x)
 
@@ -121,6 +123,8 @@ def _decoder(g: Graph, network: torch.nn.Module, x: str) -> str:
             x = transposed_convolution(g, f"{name}.up", stage.up, _leaky(g, x))
             x = _fusion(g, f"{name}.fusion", stage.fusion, x)
         return g("Tanh", convolution(g, "decoder.last", network.last, _leaky(g, x)))
+    if isinstance(network, spectral.Decoder):
+        return onnx_spectral.decoder(g, network, x)
     assert isinstance(network, dac.Decoder)
     return _sequence(g, "decoder", network, x)
 

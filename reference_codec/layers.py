@@ -66,8 +66,11 @@ class Conv1d(nn.Conv1d):
         causal: bool = False,
         reflect: bool = False,
         group_norm: bool = False,
+        groups: int = 1,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride, dilation=dilation)
+        super().__init__(
+            in_channels, out_channels, kernel, stride, dilation=dilation, groups=groups
+        )
         self.reflect = reflect
         self.step = stride
         self.surround = (kernel - 1) * dilation + 1 - stride

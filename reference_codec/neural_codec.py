@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
-from reference_codec import dac, hifigan, quantizers, seanet
-from reference_codec.config import CodecConfig, DACConfig, SEANetConfig
+from reference_codec import dac, hifigan, quantizers, seanet, spectral
+from reference_codec.config import CodecConfig, DACConfig, SEANetConfig, SpectralConfig
 from reference_codec.factorised_vq import FactorisedVQ
 from reference_codec.layers import State, Stream
 from reference_codec.quantizers import Quantized
@@ -49,6 +49,9 @@ class NeuralCodec(nn.Module):
         elif isinstance(network, DACConfig):
             self.encoder = dac.Encoder(network, channels)
             self.decoder = dac.Decoder(network, channels)
+        elif isinstance(network, SpectralConfig):
+            self.encoder = spectral.Encoder(network, channels)
+            self.decoder = spectral.Decoder(network, channels)
         else:
             self.encoder = hifigan.Encoder(network, channels)
             self.decoder = hifigan.Decoder(network, channels)
@@ -76,6 +79,8 @@ class NeuralCodec(nn.Module):
                 seanet.initialise_(part)
             elif isinstance(part, hifigan.Encoder | hifigan.Decoder):
                 hifigan.initialise_(part)
+            elif isinstance(part, spectral.Encoder | spectral.Decoder):
+                spectral.initialise_(part)
             else:
                 dac.initialise_(part)
         if isinstance(self.quantizer, FactorisedVQ):
@@ -88,10 +93,10 @@ class NeuralCodec(nn.Module):
 
         Segments and normalisation belong to whole clips (`encode`); training feeds one segment.
         """
-        length = audio.shape[-1]
-        audio, scale = self._normalised(audio)
+        length, delay = audio.shape[-1], self.config.delay_length
+        audio, scale = self._normalised(F.pad(audio, (0, delay)))
         quantized = self.quantizer(self._latents(audio), n_codebooks)
-        decoded = self._audio(quantized.latents)[..., :length]
+        decoded = self._audio(quantized.latents)[..., delay : delay + length]
         return (decoded if scale is None else decoded * scale), quantized
 
     @torch.inference_mode()
@@ -120,6 +125,7 @@ class NeuralCodec(nn.Module):
         """Codes of one segment and its level `[batch]`, None without normalisation."""
         audio, scale = self._normalised(audio)
         if self.config.network.causal:
+            audio = F.pad(audio, (0, self.config.delay_length))
             codes, _ = self.encode_step(audio, (), n_codebooks, last=True)
         else:
             codes = self.quantizer.encode(self._latents(audio), n_codebooks)
@@ -142,14 +148,14 @@ class NeuralCodec(nn.Module):
         if length is None:
             if config.segment_length is not None:
                 raise ValueError(f"{config.name} works in segments: decode needs the length")
-            length = codes.shape[2] * config.hop_length
+            length = codes.shape[2] * config.hop_length - config.delay_length
         if config.frames(length) != codes.shape[2]:
             raise ValueError(
                 f"{codes.shape[2]} frames of codes; {length} samples have {config.frames(length)}"
             )
         segments, first = [], 0
         for index, (start, stop) in enumerate(config.segments(length)):
-            frames = -(-(stop - start) // config.hop_length)
+            frames = -(-(stop - start + config.delay_length) // config.hop_length)
             scale = None if scales is None else scales[:, index]
             segments.append(self.decode_segment(codes[:, :, first : first + frames], scale))
             first += frames
@@ -160,6 +166,7 @@ class NeuralCodec(nn.Module):
         """Audio of one segment, whole frames, at the level `[batch]` that it had."""
         if self.config.network.causal:
             audio, _ = self.decode_step(codes)
+            audio = audio[..., self.config.delay_length :]
         else:
             audio = self._audio(self.quantizer.decode(codes))
         return audio if scale is None else audio * scale[:, None, None]

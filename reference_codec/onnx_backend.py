@@ -54,6 +54,7 @@ class OnnxBackend:
             level = np.sqrt(np.square(audio.mean(1)).mean(1)) + np.float32(QUIETEST)
             scale, audio = level, audio / level[:, None, None]
         if self.config.network.causal:
+            audio = np.pad(audio, ((0, 0), (0, 0), (0, self.config.delay_length)))
             return self.encode_step(audio, (), n_codebooks, last=True)[0], scale
         if not isinstance(self.config.network, SEANetConfig):
             missing = -audio.shape[2] % self.config.hop_length
@@ -62,7 +63,7 @@ class OnnxBackend:
 
     def decode_segment(self, codes: Ints, scale: Samples | None) -> Samples:
         if self.config.network.causal:
-            return self.decode_step(codes, ())[0]
+            return self.decode_step(codes, ())[0][:, :, self.config.delay_length :]
         audio, _ = self._decode(codes, ())
         missing = codes.shape[2] * self.config.hop_length - audio.shape[2]
         audio = np.pad(audio, ((0, 0), (0, 0), (0, missing)))

@@ -162,7 +162,8 @@ class Graph:
 
 def convolution(g: Graph, name: str, layer: Conv1d, x: str) -> str:
     weight = g.weight(f"{name}.weight", layer.weight.unsqueeze(2))
-    attributes = {"strides": [1, layer.step], "dilations": [1, layer.dilation[0]]}
+    attributes: dict[str, Any] = {"strides": [1, layer.step], "dilations": [1, layer.dilation[0]]}
+    attributes["group"] = layer.groups
     if g.streams:
         x = _continued(g, layer, x)
     elif layer.reflect:

@@ -205,6 +205,7 @@ class _CausalAudio:
     def __init__(self, backend: Backend) -> None:
         self._backend, self._state = backend, ()
         self._held: Ints | None = None
+        self._delay = backend.config.delay_length  # still to be taken out
 
     def take(self, codes: Ints, scale: Samples | None) -> Samples:
         if self._held is not None:
@@ -216,7 +217,7 @@ class _CausalAudio:
 
     def gap(self, streams: int, frames: int) -> Samples:
         rest, self._state = self.finish(), ()
-        silence = _silence(self._backend, streams, frames)
+        silence = self._undelayed(_silence(self._backend, streams, frames))
         return np.concatenate([rest, silence], axis=2) if rest.size else silence
 
     def finish(self) -> Samples:
@@ -227,7 +228,12 @@ class _CausalAudio:
 
     def _step(self, codes: Ints) -> Samples:
         audio, self._state = self._backend.decode_step(codes, self._state)
-        return audio
+        return self._undelayed(audio)
+
+    def _undelayed(self, audio: Samples) -> Samples:
+        early = min(self._delay, audio.shape[2])
+        self._delay -= early
+        return audio[:, :, early:]
 
 
 class _SegmentAudio:

@@ -155,6 +155,8 @@ class _CausalFrames:
 
     def take(self, samples: Samples, last: bool) -> Iterator[tuple[Ints, None]]:
         hop = self._backend.config.hop_length
+        ending = self._backend.config.delay_length if last else 0
+        samples = np.pad(samples, ((0, 0), (0, ending)))
         self._buffer = np.concatenate([self._buffer, samples], axis=1)
         most = max(1, round(WINDOW_S * self._backend.config.frame_rate_hz)) * hop
         while True:

@@ -16,6 +16,7 @@ from reference_codec.config import (
     HiFiGANConfig,
     ResidualVQConfig,
     SEANetConfig,
+    SpectralConfig,
 )
 from reference_codec.errors import UserError
 from reference_codec.neural_codec import NeuralCodec, weights_sha256
@@ -30,6 +31,10 @@ TINY = {
     "causal": CodecConfig("causal", 8000, 1, SEANET, VQ, (1, 2)),
     "zero-padded": CodecConfig(
         "zero-padded", 8000, 1, dataclasses.replace(SEANET, padding="zero"), VQ, (1, 2)
+    ),
+    "spectral": CodecConfig("spectral", 8000, 1, SpectralConfig(8, 16, 8, 2, 2), VQ, (1, 2)),
+    "spectral-stereo": CodecConfig(
+        "spectral-stereo", 8000, 2, SpectralConfig(8, 16, 8, 1, 1, delay_hops=3), VQ, (1, 2)
     ),
     "segments": CodecConfig(
         "segments",
@@ -92,7 +97,7 @@ def test_codes_at_a_low_rate_are_the_first_codes_of_a_high_rate(name: str) -> No
         assert torch.equal(model.encode(audio, n)[0], everything[:, :n])
 
 
-@pytest.mark.parametrize("name", ["causal", "zero-padded"])
+@pytest.mark.parametrize("name", ["causal", "zero-padded", "spectral", "spectral-stereo"])
 @pytest.mark.parametrize("hops_per_step", [1, 3])
 @pytest.mark.parametrize("length", [160, 163])
 def test_a_stream_equals_the_whole_clip(name: str, hops_per_step: int, length: int) -> None:

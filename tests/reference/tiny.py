@@ -12,6 +12,7 @@ from reference_codec.config import (
     HiFiGANConfig,
     ResidualVQConfig,
     SEANetConfig,
+    SpectralConfig,
 )
 from reference_codec.neural_codec import NeuralCodec
 
@@ -21,6 +22,11 @@ CONFIGS = {
         CodecConfig(
             "tiny-causal", 16_000, 1,
             SEANetConfig(latent_dim=16, width=4),
+            ResidualVQConfig(n_codebooks=6, codebook_size=64), (0.6, 1.2, 1.8),
+        ),
+        CodecConfig(
+            "tiny-spectral", 16_000, 1,
+            SpectralConfig(latent_dim=16, width=16, encoder_blocks=2, decoder_blocks=2, delay_hops=2),
             ResidualVQConfig(n_codebooks=6, codebook_size=64), (0.6, 1.2, 1.8),
         ),
         CodecConfig(
