@@ -1,6 +1,5 @@
 """A small real run whose clips have hostile names, and the browser that opens its report."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+from browser import chromium
 
 import nacbench
 from nacbench import audio
@@ -18,18 +17,6 @@ from nacbench.report.html.listening import Decoded
 from nacbench.results import ResultTable
 from nacbench.runner.work import decoded_of
 
-CHROMIUM = Path("/usr/bin/chromium")
-# Nothing but the page itself may reach for a network.
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # As a path below the source's folder the first one is the end of a script element.
 HOSTILE = (
     "</script>.wav",
@@ -75,22 +62,14 @@ def opened(
     Args:
         script: runs before any of the page's own.
     """
-    if not CHROMIUM.exists() and not os.environ.get("CI"):
-        pytest.skip(f"{CHROMIUM} is not there: .ci/system-packages installs it")
-    from playwright.sync_api import sync_playwright
-
     requests: list[str] = []
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        try:
-            page = browser.new_context(**context).new_page()
-            if script:
-                page.add_init_script(script)
-            page.on("request", lambda request: requests.append(request.url))
-            page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(path.as_uri())
-            yield page, requests, complaints
-        finally:
-            browser.close()
+    with chromium() as browser:
+        page = browser.new_context(**context).new_page()
+        if script:
+            page.add_init_script(script)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path.as_uri())
+        yield page, requests, complaints
