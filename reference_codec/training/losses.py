@@ -1,0 +1,171 @@
+"""Distances between reference and decoded audio that a generator is trained on.
+
+Audio is `[batch, channels, time]`. The spectral losses take `Spectra`, which compute each
+transform once, however many losses look at it. All are means over batch and time, in float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Source: Kumar et al., arXiv:2306.06546, §3.4 and descriptinc/descript-audio-codec, conf/base.yml.
+MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
+MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
+MEL_FLOOR = 1e-5
+
+STFT_WINDOWS = (512, 1024, 2048)  # of the resolutions in Yamamoto et al., arXiv:1910.11480, table 1
+# Magnitude below which a logarithm would only hear numbers: a full-scale sine has window / 4.
+STFT_FLOOR = 1e-4
+
+
+class Spectra:
+    """Short-time Fourier transforms of one batch, each window length computed at most once.
+
+    Hann window, a quarter of it from frame to frame, centred, mirrored at the ends.
+
+    Args:
+        audio: `[batch, channels, time]`; time exceeds half of the longest window asked for.
+    """
+
+    def __init__(self, audio: Tensor) -> None:
+        self._audio = audio.flatten(0, 1).float()
+        self._complex: dict[int, Tensor] = {}
+        self._magnitude: dict[int, Tensor] = {}
+
+    def complex(self, window_length: int) -> Tensor:
+        """`[batch · channels, bins, frames]`, unscaled."""
+        if window_length not in self._complex:
+            window = _hann(window_length, self._audio.device)
+            self._complex[window_length] = torch.stft(
+                self._audio, window_length, window_length // 4, window=window, return_complex=True
+            )
+        return self._complex[window_length]
+
+    def magnitude(self, window_length: int) -> Tensor:
+        if window_length not in self._magnitude:
+            self._magnitude[window_length] = self.complex(window_length).abs()
+        return self._magnitude[window_length]
+
+    def longest(self, windows: Sequence[int]) -> list[int]:
+        """Those of the windows that the clip is long enough for."""
+        return [window for window in windows if window // 2 < self._audio.shape[-1]]
+
+
+def multi_scale_mel(
+    reference: Spectra,
+    decoded: Spectra,
+    sample_rate_hz: int,
+    windows: Sequence[int] = MEL_WINDOWS,
+    bands: Sequence[int] = MEL_BANDS,
+) -> Tensor:
+    """L1 between log10 mel magnitudes, summed over the scales.
+
+    Source: DAC, arXiv:2306.06546, §3.4: seven windows of 32…2048 samples with 5…320 bands and a
+    floor of 1e-5. Differs: windows that do not fit a short clip are left out.
+    """
+    total = torch.zeros(())
+    fitting = set(reference.longest(windows))
+    for window, n_bands in zip(windows, bands, strict=True):
+        if window not in fitting:
+            continue
+        reference_mel, decoded_mel = (
+            _log_mel(spectra.magnitude(window), sample_rate_hz, window, n_bands)
+            for spectra in (reference, decoded)
+        )
+        total = total.to(decoded_mel.device) + F.l1_loss(decoded_mel, reference_mel)
+    return total
+
+
+def multi_scale_stft(
+    reference: Spectra,
+    decoded: Spectra,
+    windows: Sequence[int] = STFT_WINDOWS,
+    complex_weight: float = 0.0,
+) -> Tensor:
+    """Log magnitude plus spectral convergence, averaged over the scales.
+
+    log magnitude: mean |ln S - ln Ŝ|. Spectral convergence: ‖S - Ŝ‖ / ‖S‖ over bins and frames,
+    averaged over the clips. With `complex_weight`, ‖X - X̂‖₁ / ‖X‖₁ over real and imaginary parts
+    is added, the one term that hears phase.
+
+    Source: Yamamoto et al., arXiv:1910.11480, §2.2. Differs: a quarter of the window from frame
+    to frame; the ratios are taken clip by clip, so that a loud clip does not hide the others.
+    """
+    total, fitting = torch.zeros(()), reference.longest(windows)
+    for window in fitting:
+        S, S_hat = reference.magnitude(window), decoded.magnitude(window)
+        log_magnitude = F.l1_loss(S_hat.clamp(min=STFT_FLOOR).log(), S.clamp(min=STFT_FLOOR).log())
+        convergence = _norm(S_hat - S) / _norm(S).clamp(min=STFT_FLOOR)
+        total = total.to(S.device) + log_magnitude + convergence.mean()
+        if complex_weight:
+            X, X_hat = (torch.view_as_real(s.complex(window)) for s in (reference, decoded))
+            level = X.abs().mean((1, 2, 3)).clamp(min=STFT_FLOOR)
+            total = total + complex_weight * ((X_hat - X).abs().mean((1, 2, 3)) / level).mean()
+    return total / max(1, len(fitting))
+
+
+def waveform_l1(reference: Tensor, decoded: Tensor) -> Tensor:
+    """Mean |x - x̂|. Source: EnCodec, arXiv:2210.13438, §3.4, ℓ_t."""
+    return F.l1_loss(decoded.float(), reference)
+
+
+@functools.cache
+def mel_filters(sample_rate_hz: int, window_length: int, n_bands: int) -> Tensor:
+    """`[bands, bins]`: triangles on Slaney's mel scale, 0 Hz to half the rate, of unit area.
+
+    Slaney's scale (Auditory Toolbox, 1998): linear up to 1 kHz with 200/3 Hz per mel, then
+    27 mel per factor of 6.4. Filters narrower than the distance of two bins may be empty.
+    """
+    top = _hz_to_mel(sample_rate_hz / 2)
+    edges = torch.tensor(
+        [_mel_to_hz(top * i / (n_bands + 1)) for i in range(n_bands + 2)], dtype=torch.float64
+    )
+    bins = torch.arange(window_length // 2 + 1, dtype=torch.float64)
+    hz = bins * sample_rate_hz / window_length
+    low, centre, high = (edges[i : n_bands + i, None] for i in range(3))
+    rising, falling = (hz - low) / (centre - low), (high - hz) / (high - centre)
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * 2 / (high - low)).float()
+
+
+def _log_mel(magnitude: Tensor, sample_rate_hz: int, window: int, n_bands: int) -> Tensor:
+    filters = _mel_filters_on(sample_rate_hz, window, n_bands, magnitude.device)
+    return (filters @ magnitude).clamp(min=MEL_FLOOR).log10()
+
+
+@functools.cache
+def _mel_filters_on(rate: int, window: int, n_bands: int, device: torch.device) -> Tensor:
+    return mel_filters(rate, window, n_bands).to(device)
+
+
+@functools.cache
+def _hann(window_length: int, device: torch.device) -> Tensor:
+    return torch.hann_window(window_length, device=device)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Frobenius norm of each clip; its gradient is finite at zero."""
+    return x.square().sum((1, 2)).clamp(min=1e-16).sqrt()
+
+
+_LINEAR_TOP_HZ, _LINEAR_HZ_PER_MEL = 1000.0, 200 / 3
+_LOG_STEP = math.log(6.4) / 27
+
+
+def _hz_to_mel(hz: float) -> float:
+    if hz < _LINEAR_TOP_HZ:
+        return hz / _LINEAR_HZ_PER_MEL
+    return _LINEAR_TOP_HZ / _LINEAR_HZ_PER_MEL + math.log(hz / _LINEAR_TOP_HZ) / _LOG_STEP
+
+
+def _mel_to_hz(mel: float) -> float:
+    knee = _LINEAR_TOP_HZ / _LINEAR_HZ_PER_MEL
+    if mel < knee:
+        return mel * _LINEAR_HZ_PER_MEL
+    return _LINEAR_TOP_HZ * math.exp((mel - knee) * _LOG_STEP)
