@@ -144,8 +144,9 @@ class PriorStep:
         """Over the processes that train together, each on its own codes."""
         if distributed.is_initialized():
             for parameter in self._named.values():
+                assert parameter.grad is not None
                 distributed.all_reduce(parameter.grad)
-                parameter.grad /= distributed.get_world_size()
+                parameter.grad.div_(distributed.get_world_size())
 
     def state(self) -> dict[str, Tensor]:
         return {

@@ -101,9 +101,7 @@ class EMACodebook(nn.Module):
     def update(self, x: Tensor, codes: Tensor) -> None:
         """Move the entries towards the mean of what they code in this batch; revive dead ones."""
         counts, sums = self._statistics(x, codes)
-        if distributed.is_initialized():
-            distributed.all_reduce(counts)
-            distributed.all_reduce(sums)
+        counts, sums = _sum_over_processes(counts), _sum_over_processes(sums)
         if not bool(counts.any()):
             return
         self.counts.lerp_(counts, 1 - self.decay)
@@ -179,29 +177,48 @@ class ResidualVQ(Quantizer):
         per_clip = codebooks_per_clip(n_codebooks, latents, len(self.codebooks))
         batch, dim, frames = latents.shape
         series = latents.transpose(1, 2)
+        # Numbers that are none would stay in the moving averages for ever.
+        learns = self.training and _finite_in_all_processes(latents)
+        levels = torch.arange(len(self.codebooks), device=latents.device)
+        active = levels[:, None] < per_clip  # [codebooks, batch]
+        coding = _sum_over_processes(active.sum(1))
+        # Each process's share of a mean over all clips; gradients are averaged later.
+        shares = active * _processes() / coding.clamp(min=1)[:, None]
         total = torch.zeros_like(series)
-        all_codes, losses = [], []
-        for level, codebook in enumerate(self.codebooks):
-            active = level < per_clip
+        commitment = latents.new_zeros(())
+        all_codes = []
+        for codebook, codes_clip, share in zip(self.codebooks, active, shares, strict=True):
             residual = series - total  # its gradient is that of the latents
-            seen = residual[active].detach().reshape(-1, dim)
-            if self.training and int(codebook.updates) == 0:
+            seen = residual[codes_clip].detach().reshape(-1, dim)
+            if learns and int(codebook.updates) == 0:
                 codebook.initialise(seen)
             codes = codebook.encode(residual.detach().reshape(-1, dim)).view(batch, frames)
             entries = codebook.decode(codes)
-            if len(seen):
-                losses.append(F.mse_loss(residual[active], entries[active]))
-            if self.training:
-                codebook.update(seen, codes[active].flatten())
-            total = total + entries * active[:, None, None]
+            commitment = commitment + (residual - entries).square().mean((1, 2)) @ share
+            if learns:
+                codebook.update(seen, codes[codes_clip].flatten())
+            total = total + entries * codes_clip[:, None, None]
             all_codes.append(codes)
-        commitment = torch.stack(losses).mean()
         return Quantized(
             latents=straight_through(series, total).transpose(1, 2),
             codes=torch.stack(all_codes, 1),
-            commitment_loss=commitment,
+            commitment_loss=commitment / (coding > 0).sum(),
             codebook_loss=torch.zeros_like(commitment),
         )
+
+
+def _processes() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _sum_over_processes(counts: Tensor) -> Tensor:
+    if distributed.is_initialized():
+        distributed.all_reduce(counts)
+    return counts
+
+
+def _finite_in_all_processes(x: Tensor) -> bool:
+    return bool(_sum_over_processes((~x.isfinite()).any().long()) == 0)
 
 
 def _over_all_processes(x: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     flat = torch.cat([p.grad.flatten() for p in with_gradient if p.grad is not None])
     dist.all_reduce(flat)
     flat /= world_size()
-    pieces = flat.split([p.numel() for p in with_gradient])
+    pieces = torch.split(flat, [p.numel() for p in with_gradient])
     for parameter, piece in zip(with_gradient, pieces, strict=True):
         parameter.grad = piece.view_as(parameter)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm as _norm
 from torch.nn import functional as F
 
 # Source: Kumar et al., arXiv:2306.06546, §3.4 and descriptinc/descript-audio-codec, conf/base.yml.
@@ -101,7 +102,7 @@ def multi_scale_stft(
     for window in fitting:
         S, S_hat = reference.magnitude(window), decoded.magnitude(window)
         log_magnitude = F.l1_loss(S_hat.clamp(min=STFT_FLOOR).log(), S.clamp(min=STFT_FLOOR).log())
-        convergence = _norm(S_hat - S) / _norm(S).clamp(min=STFT_FLOOR)
+        convergence = _norm(S_hat - S, dim=(1, 2)) / _norm(S, dim=(1, 2)).clamp(min=STFT_FLOOR)
         total = total.to(S.device) + log_magnitude + convergence.mean()
         if complex_weight:
             X, X_hat = (torch.view_as_real(s.complex(window)) for s in (reference, decoded))
@@ -147,11 +148,6 @@ def _mel_filters_on(rate: int, window: int, n_bands: int, device: torch.device) 
 @functools.cache
 def _hann(window_length: int, device: torch.device) -> Tensor:
     return torch.hann_window(window_length, device=device)
-
-
-def _norm(x: Tensor) -> Tensor:
-    """Frobenius norm of each clip; its gradient is finite at zero."""
-    return x.square().sum((1, 2)).clamp(min=1e-16).sqrt()
 
 
 _LINEAR_TOP_HZ, _LINEAR_HZ_PER_MEL = 1000.0, 200 / 3

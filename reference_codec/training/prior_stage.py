@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.numpy import save_file
@@ -13,10 +12,8 @@ from torch import Tensor
 from reference_codec.neural_codec import NeuralCodec
 from reference_codec.prior_training import PriorStep, TrainablePrior
 from reference_codec.training import distributed
+from reference_codec.training.batches import Batches
 from reference_codec.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from reference_codec.training.data import TrainingData
 
 
 class PriorStage:
@@ -34,7 +31,7 @@ class PriorStage:
         self._learn = PriorStep(self.prior, options.steps, options.learning_rate, recipe.seed)
         self.step = 0  # steps done
 
-    def codes(self, codec: NeuralCodec, data: TrainingData) -> Iterator[Tensor]:
+    def codes(self, codec: NeuralCodec, data: Batches) -> Iterator[Tensor]:
         """Codes of training crops, `[batch, frames, codebooks]`, from the next step on.
 
         The crops go on where the codec's training ended, so no step sees what another did.

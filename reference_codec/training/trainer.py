@@ -12,9 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 from reference_codec import checkpoint
@@ -22,14 +21,12 @@ from reference_codec.checkpoints import PRIOR_SUFFIX
 from reference_codec.errors import UserError
 from reference_codec.neural_codec import NeuralCodec
 from reference_codec.training import checkpoints, distributed
+from reference_codec.training.batches import Batch, Batches
 from reference_codec.training.observing import Observer, Outcome, Reason
 from reference_codec.training.optimisation import with_prefix, without_prefix
 from reference_codec.training.prior_stage import PriorStage
 from reference_codec.training.recipe import Recipe
 from reference_codec.training.step import CodecStep
-
-if TYPE_CHECKING:
-    from reference_codec.training.data import TrainingData
 
 STATE_VERSION = 1
 
@@ -51,7 +48,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData,
+        data: Batches,
         directory: Path,
         observers: Sequence[Observer] = (),
         *,
@@ -170,9 +167,9 @@ class Trainer:
                 return reason
         return None
 
-    def _next(self, batches: Iterator[Any]) -> Tensor:
+    def _next(self, batches: Iterator[Batch]) -> Tensor:
         start = time.monotonic()
-        audio: Tensor = next(batches).audio
+        audio = next(batches).audio
         self.waited_s = time.monotonic() - start
         return audio
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ class BandedDiscriminator(nn.Module):
         self.n_fft = n_fft
         bins = n_fft // 2 + 1
         cuts = [int(edge * bins) for edge in (0.0, *edges, 1.0)]
-        self.bands = [slice(low, high) for low, high in zip(cuts, cuts[1:], strict=False)]
+        self.bands = [slice(low, high) for low, high in pairwise(cuts)]
         self.stacks = nn.ModuleList()
         for _ in self.bands:
             stack = [_convolution(2 * channels, width, (3, 9))]
@@ -82,7 +83,7 @@ class BandedDiscriminator(nn.Module):
         features, ends = [], []
         for band, stack in zip(self.bands, self.stacks, strict=True):
             x = spectrogram[..., band]
-            for layer in stack:  # type: ignore[union-attr]
+            for layer in stack.children():
                 x = F.leaky_relu(layer(x), 0.1)
                 features.append(x)
             ends.append(x)

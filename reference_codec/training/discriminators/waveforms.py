@@ -30,7 +30,7 @@ class PeriodDiscriminator(nn.Module):
     def forward(self, audio: Tensor) -> Judgement:
         missing = -audio.shape[-1] % self.period
         x = F.pad(audio, (0, missing), mode="reflect") if missing else audio
-        x = x.unflatten(-1, (-1, self.period))
+        x = x.view(*x.shape[:2], -1, self.period)
         return _judged(x, self.layers, self.last)
 
 
@@ -57,7 +57,7 @@ class ScaleDiscriminator(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        # (channels in, out, kernel, stride, groups); groups keep eight or more channels each
+        # (channels in, out, kernel, stride, groups)
         sizes = [
             (channels, width, 15, 1, 1),
             (width, width, 41, 2, 4),

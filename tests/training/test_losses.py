@@ -1,0 +1,95 @@
+"""Losses against closed forms, and against DAC's mel filters."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from reference_codec.training import losses
+from reference_codec.training.losses import Spectra
+
+FLOAT32 = 2e-6  # a few rounding errors of values near one
+RATE_HZ = 16_000
+
+
+def noise(seed: int = 0, clips: int = 3, length: int = 4096) -> torch.Tensor:
+    return 0.1 * torch.randn(clips, 1, length, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_loss_is_zero_between_a_clip_and_itself() -> None:
+    x = noise()
+    spectra = Spectra(x), Spectra(x.clone())
+    assert losses.multi_scale_mel(*spectra, RATE_HZ) == 0
+    assert losses.multi_scale_stft(*spectra, complex_weight=1) == 0
+    assert losses.waveform_l1(x, x.clone()) == 0
+
+
+def test_a_gain_moves_every_mel_scale_by_its_logarithm() -> None:
+    x = noise()
+    loss = losses.multi_scale_mel(Spectra(x), Spectra(0.5 * x), RATE_HZ)
+    # A few of the narrowest filters hardly touch a bin and stay at the floor.
+    assert math.isclose(float(loss), len(losses.MEL_WINDOWS) * math.log10(2), abs_tol=1e-3)
+
+
+def test_a_gain_gives_the_stft_losses_their_closed_form() -> None:
+    x = noise()
+    loss = losses.multi_scale_stft(Spectra(x), Spectra(0.5 * x), complex_weight=3)
+    # ln 2 + |1 - ½| + 3 · |1 - ½|, at every scale
+    assert math.isclose(float(loss), math.log(2) + 0.5 + 1.5, abs_tol=1e-4)
+
+
+def test_only_the_complex_term_hears_polarity() -> None:
+    x = noise()
+    spectra = Spectra(x), Spectra(-x)
+    assert float(losses.multi_scale_stft(*spectra)) == pytest.approx(0, abs=FLOAT32)
+    assert float(losses.multi_scale_stft(*spectra, complex_weight=1)) == pytest.approx(2, abs=1e-5)
+
+
+def test_the_waveform_loss_is_the_mean_absolute_difference() -> None:
+    x = noise()
+    assert float(losses.waveform_l1(x, x + 0.25)) == pytest.approx(0.25, abs=FLOAT32)
+
+
+def test_the_stft_losses_weigh_a_quiet_clip_like_a_loud_one() -> None:
+    x, wrong = noise(1), noise(2)
+    both = torch.cat([x, 0.01 * x]), torch.cat([wrong, 0.01 * wrong])
+    loss = [losses.multi_scale_stft(Spectra(a), Spectra(b)) for a, b in ((x, wrong), both)]
+    # Only the floor of the logarithm tells them apart.
+    assert float(loss[0]) == pytest.approx(float(loss[1]), rel=0.01)
+
+
+def test_a_transform_is_computed_once_however_many_losses_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls, real = [], torch.stft
+    monkeypatch.setattr(torch, "stft", lambda *a, **k: calls.append(a[1]) or real(*a, **k))
+    spectra = Spectra(noise()), Spectra(noise(1))
+    losses.multi_scale_mel(*spectra, RATE_HZ)
+    losses.multi_scale_stft(*spectra, complex_weight=1)
+    assert sorted(calls) == sorted(2 * losses.MEL_WINDOWS)
+
+
+def test_gradients_are_finite_in_digital_silence() -> None:
+    silence = torch.zeros(2, 1, 4096)
+    decoded = torch.zeros(2, 1, 4096, requires_grad=True)
+    spectra = Spectra(silence), Spectra(decoded)
+    mel = losses.multi_scale_mel(*spectra, RATE_HZ)
+    (mel + losses.multi_scale_stft(*spectra, complex_weight=1)).backward()
+    assert decoded.grad is not None
+    assert decoded.grad.isfinite().all()
+
+
+def test_clips_shorter_than_a_window_are_measured_with_the_others() -> None:
+    x, y = noise(length=200), noise(1, length=200)
+    assert losses.multi_scale_mel(Spectra(x), Spectra(y), RATE_HZ) > 0
+    assert losses.multi_scale_stft(Spectra(x), Spectra(y)) == 0  # none of its windows fits
+
+
+@pytest.mark.parametrize(("window", "bands"), [(2048, 320), (256, 40), (32, 5)])
+def test_mel_filters_are_those_of_the_bench_metric(window: int, bands: int) -> None:
+    from nacbench.metrics import spectrum
+
+    theirs = spectrum.mel_filters(RATE_HZ, window, bands, "slaney").toarray()
+    ours = losses.mel_filters(RATE_HZ, window, bands).numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-7)
