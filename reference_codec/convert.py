@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from reference_codec import peer_configs, peer_names, presets
-from reference_codec.config import CodecConfig, DACConfig, SEANetConfig
+from reference_codec.config import CodecConfig, DACConfig, HiFiGANConfig, SEANetConfig
 from reference_codec.errors import UserError
 from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec
 
@@ -107,8 +107,10 @@ def convert(state: StateDict, config: CodecConfig) -> NeuralCodec:
             state = {
                 peer_names.dac_from_descript(name, n_stages): value for name, value in state.items()
             }
-    else:
+    elif isinstance(network, HiFiGANConfig):
         names = peer_names.nemo(network)
+    else:
+        raise UserError(f"model '{config.name}': no other project has weights of this family.")
     return fill(config, names, state)
 
 

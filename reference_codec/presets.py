@@ -13,6 +13,7 @@ from reference_codec.config import (
     HiFiGANConfig,
     ResidualVQConfig,
     SEANetConfig,
+    SpectralConfig,
 )
 from reference_codec.errors import UserError
 
@@ -55,6 +56,15 @@ PRESETS = {
             kbps=(1.5, 3, 6, 12, 24),
             # Its report calls every convolution causal, its code is not: the report is followed.
             source="AchyutBurlakoti/Neural-Audio-Compression, configurations and reports/main.tex",
+        ),
+        CodecConfig(
+            name="spectral-16k",
+            sample_rate_hz=16_000,
+            channels=1,
+            network=SpectralConfig(decoder_blocks=8, delay_hops=3),
+            quantizer=ResidualVQConfig(n_codebooks=24),
+            kbps=(0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12),
+            source="our own, after Vocos, arXiv:2306.00814; evidence in docs/training.md",
         ),
         CodecConfig(
             name="dac-16k",

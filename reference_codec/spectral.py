@@ -85,7 +85,7 @@ class Encoder(nn.Module):
             level = 0.5 * magnitude.log() + 1.5
             square_root = 3 * magnitude.rsqrt()
             parts = [level, real * square_root, imaginary * square_root]
-            return torch.cat(parts, 1).unflatten(0, (batch, channels)).flatten(1, 2)
+            return torch.cat(parts, 1).view(batch, -1, parts[0].shape[2])
 
 
 class Decoder(nn.Module):
@@ -116,7 +116,7 @@ class Decoder(nn.Module):
 
     def _overlap_add(self, spectrum: Tensor, stream: Stream | None) -> Tensor:
         batch = spectrum.shape[0]
-        spectrum = spectrum.unflatten(1, (self.channels, -1)).flatten(0, 1)
+        spectrum = spectrum.reshape(batch * self.channels, -1, spectrum.shape[2])
         with torch.autocast(spectrum.device.type, enabled=False):
             level, cosine, sine = spectrum.float().chunk(3, 1)
             magnitude = (level - 2).clamp(max=LOUDEST).exp()
@@ -124,7 +124,7 @@ class Decoder(nn.Module):
             magnitude = magnitude * (cosine.square() + sine.square() + 1e-6).rsqrt()
             bins = torch.cat([magnitude * cosine, magnitude * sine], 1)
             frames = F.conv_transpose1d(bins, self.basis, stride=self.hop)
-        audio = frames.unflatten(0, (batch, self.channels)).squeeze(2)
+        audio = frames.view(batch, self.channels, -1)
         if stream is None:
             return audio[..., : -self.hop]
         if not stream.first:

@@ -157,6 +157,7 @@ class LossOptions(Options):
 
     mel: Weight = 1.0
     stft: Weight = 0.0
+    compressed_complex: Weight = 0.0
     waveform: Weight = 0.1
     commitment: Weight = 1.0
     codebook: Weight = 1.0

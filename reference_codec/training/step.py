@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reference_codec.config import ResidualVQConfig, SEANetConfig
+from reference_codec.config import ResidualVQConfig, SEANetConfig, SpectralConfig
 from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec
 from reference_codec.quantizers import drop_codebooks
 from reference_codec.residual_vq import ResidualVQ
@@ -153,6 +153,8 @@ class CodecStep:
             found["mel"] = losses.multi_scale_mel(reference, coded, rate)
         if self._weights["stft"]:
             found["stft"] = losses.multi_scale_stft(reference, coded, complex_weight=1.0)
+        if self._weights["compressed_complex"]:
+            found["compressed_complex"] = losses.compressed_complex(reference, coded)
         if self._weights["waveform"]:
             found["waveform"] = losses.waveform_l1(audio, decoded)
         return found
@@ -225,7 +227,9 @@ class CodecStep:
 
 def weight_normed(network: object) -> bool:
     """Whether the network's convolutions are trained with weight norm."""
-    return not isinstance(network, SEANetConfig) or network.norm == "weight"
+    if isinstance(network, SEANetConfig):
+        return network.norm == "weight"
+    return not isinstance(network, SpectralConfig)
 
 
 def _continue_codebooks(model: NeuralCodec) -> None:

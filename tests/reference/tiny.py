@@ -26,7 +26,7 @@ CONFIGS = {
         ),
         CodecConfig(
             "tiny-spectral", 16_000, 1,
-            SpectralConfig(latent_dim=16, width=16, encoder_blocks=2, decoder_blocks=2, delay_hops=2),
+            SpectralConfig(16, width=16, encoder_blocks=2, decoder_blocks=2, delay_hops=2),
             ResidualVQConfig(n_codebooks=6, codebook_size=64), (0.6, 1.2, 1.8),
         ),
         CodecConfig(
