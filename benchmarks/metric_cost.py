@@ -77,6 +77,11 @@ def library(name: str) -> Callable[[Any, Any, int], Any] | None:
         return lambda x, y, _: scale_invariant_signal_distortion_ratio(
             torch.from_numpy(y), torch.from_numpy(x), zero_mean=True
         )
+    if family in ("dnsmos", "plcmos"):
+        from importlib import import_module
+
+        run = import_module(f"speechmos.{family}").run
+        return lambda _, y, rate: run(np.clip(y, -1, 1), rate)
     if name == "mel:dac":
         return functools.partial(torch_mel, scales=range(5, 12))
     return None

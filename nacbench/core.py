@@ -206,7 +206,11 @@ class Metric(Protocol):
         sample_rate_hz: rate at which both signals arrive; None: the reference's own.
         mono: the bench mixes to mono first (metrics that are defined on one channel).
         domain: "speech" or "any".     source: the paper or the code that defines it.
-    and optionally `missing()` and `build_id()` as for a codec.
+    and optionally `missing()` and `build_id()` as for a codec, and
+        reference_free: bool = False    an estimate from the decoded audio alone; it may prefer
+                                        another clip to a copy of the reference
+        weights()                       what it was trained to, `metrics.weights.Weights` each;
+                                        file, hash, origin and licence go into the manifest
     """
 
     name: str

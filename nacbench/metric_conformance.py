@@ -94,11 +94,20 @@ class _Examination:
         self.reference = audio.at_rate(audio.to_mono(reference), rate)
         self.noisy = {snr_db: _with_noise(self.reference, snr_db) for snr_db in SNRS_DB}
 
+    @property
+    def _reference_free(self) -> bool:
+        return bool(getattr(self.cls, "reference_free", False))
+
     def run(self) -> MetricReport:
         self._hold("attributes", self._attributes)
         if not self.broken:
             for title, check in (
-                ("a copy is best and more noise never better", self._order),
+                (
+                    "an estimate without a reference heeds none"
+                    if self._reference_free
+                    else "a copy is best and more noise never better",
+                    self._order,
+                ),
                 ("the same every time, by any instance", self._repeatable),
                 ("a prepared reference serves many clips", self._prepared_once),
                 ("odd clips get a score or a reason", self._odd_clips),
@@ -146,6 +155,9 @@ class _Examination:
                 yield f"{name}: no score of plain audio: {value}"
             else:
                 yield from self._within_bounds(name, value)
+        if self._reference_free:
+            yield from self._heeds_no_reference()
+            return
         if self.metric.higher_is_better is None:
             return
         sign = 1 if self.metric.higher_is_better else -1
@@ -153,6 +165,12 @@ class _Examination:
         for (better, high), (worse, low) in itertools.pairwise(scored):
             if low > high + CHANGE:
                 yield f"{worse} scores better than {better}: {sign * low} and {sign * high}"
+
+    def _heeds_no_reference(self) -> Iterator[str]:
+        own = self._score(self.reference, self.noisy[15.0])
+        other = self._score(self.noisy[0.0], self.noisy[15.0])
+        if not _equal(own, other):
+            yield f"is called reference-free, and another reference changes {own} to {other}"
 
     def _repeatable(self) -> Iterator[str]:
         pair = self.reference, self.noisy[15.0]

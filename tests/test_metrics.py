@@ -15,8 +15,11 @@ from nacbench.metrics import ALIASES, METRICS
 from nacbench.scoring import Scorer
 from nacbench.testing import check_metric
 
+# Recipes whose weights are not there are tested with tiny ones, in the tests of their files.
+THAT_RUN = [name for name in METRICS.names() if not getattr(METRICS.get(name), "missing", bool)()]
 
-@pytest.mark.parametrize("name", METRICS.names())
+
+@pytest.mark.parametrize("name", THAT_RUN)
 def test_a_registered_metric_keeps_the_contract(name: str) -> None:
     report = check_metric(name)
     assert len(report.passed) == 5
@@ -67,7 +70,7 @@ def test_a_gain_counts(name: str) -> None:
     assert score(name, voice(), quiet) != score(name, voice(), voice())
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS.names() if name not in ("snr", "dc")])
+@pytest.mark.parametrize("name", [name for name in THAT_RUN if name not in ("snr", "dc")])
 def test_an_inverted_polarity_does_not_count(name: str) -> None:
     decoded = with_noise(voice(), 15)
     inverted = changed(decoded, -decoded.samples)
@@ -76,7 +79,7 @@ def test_an_inverted_polarity_does_not_count(name: str) -> None:
     assert score(name, voice(), inverted) == pytest.approx(value, rel=tolerance)
 
 
-@pytest.mark.parametrize("name", [n for n in METRICS.names() if not METRICS.get(n).mono])
+@pytest.mark.parametrize("name", [n for n in THAT_RUN if not METRICS.get(n).mono])
 def test_swapping_the_channels_of_both_clips_changes_nothing(name: str) -> None:
     reference = noise(1.0, 48000, channels=2)
     decoded = changed(reference, reference.samples + 0.01 * noise(1.0, 48000, 2, seed=3).samples)

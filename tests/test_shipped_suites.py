@@ -64,4 +64,6 @@ def test_no_suite_runs_a_codec_with_random_weights(name: str) -> None:
 def test_a_suite_and_its_twin_on_recordings_compare_the_same(name: str) -> None:
     own, recorded = suites.load(name), suites.load(f"real/{name}")
     assert own.points == recorded.points
-    assert own.metrics == recorded.metrics
+    # What was trained on recordings is asked about recordings only.
+    assert set(own.metrics) <= set(recorded.metrics)
+    assert [name for name in recorded.metrics if name in own.metrics] == list(own.metrics)

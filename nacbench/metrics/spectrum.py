@@ -95,7 +95,7 @@ def mel_filters(
 
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate_hz / 2), bands + 2))[:, np.newaxis]
     width = np.diff(edges, axis=0)
-    bins = np.linspace(0.0, sample_rate_hz / 2, window_length // 2 + 1)
+    bins = np.arange(window_length // 2 + 1) * (sample_rate_hz / window_length)
     rising = (bins - edges[:-2]) / width[:-1]
     falling = (edges[2:] - bins) / width[1:]
     filters = np.maximum(0.0, np.minimum(rising, falling))

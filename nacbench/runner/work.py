@@ -314,6 +314,7 @@ def _describe_metric(name: str, version: str) -> dict[str, Any]:
     base, _ = METRICS.split(name)
     metric: Any = METRICS.get(base)
     low, high = metric.bounds
+    weights = metric().weights() if hasattr(metric, "weights") else ()
     return {
         "version": version,
         "unit": metric.unit,
@@ -322,6 +323,7 @@ def _describe_metric(name: str, version: str) -> dict[str, Any]:
         "sample_rate_hz": metric.sample_rate_hz,
         "mono": metric.mono,
         "source": metric.source,
+        "weights": [one.about for one in weights],
     }
 
 

@@ -1,0 +1,212 @@
+"""What is done to speech: every codec and rate of the bench, conditions, losses, and models of
+what neural codecs do.
+
+A distortion is drawn from a generator and gives `(family, label, degraded clip)`. Families in
+`UNSEEN` are never drawn; they are kept to test on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nacbench import coding, conditions
+from nacbench.alignment import align
+from nacbench.core import Clip
+
+UNSEEN = ("speex", "lyra")
+
+Draw = tuple[str, str, Clip]
+Options = Mapping[str, Any]
+Rng = np.random.Generator
+
+OPUS_KBPS = (6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40)
+AMR_WB_KBPS = (6.6, 8.85, 12.65, 14.25, 15.85, 18.25, 19.85, 23.05, 23.85)
+AMR_NB_KBPS = (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2)
+SYNTHETIC_NOISE = ("white", "pink", "speech_shaped", "babble", "hum")
+
+
+def coded(
+    clip: Clip, codec: str, options: Options, loss: Options | None = None, seed: int = 0
+) -> Clip:
+    """A clip through a codec, aligned as the bench does it; `loss` acts on its packets."""
+    streams = coding.encode(coding.build(codec, options), clip)
+    if loss is not None:
+        streams = conditions.build({"loss": loss}).damage(streams, clip.id, seed)
+    decoded = coding.decode(coding.build(codec, options), streams, clip)
+    return align(clip, decoded)[0]
+
+
+def any_codec(clip: Clip, rng: Rng) -> Draw:
+    codec, options = _operating_point(rng)
+    return codec, _label(codec, options), coded(clip, codec, options)
+
+
+def _operating_point(rng: Rng) -> tuple[str, dict[str, Any]]:
+    """Low rates more often than high ones, which all sound alike."""
+    low = float(rng.beta(1, 1.6))
+    draws: list[tuple[float, Callable[[], tuple[str, dict[str, Any]]]]] = [
+        (5, lambda: ("opus", {
+            "kbps": _at(OPUS_KBPS, low), "application": _pick(rng, ("voip", "audio")),
+            "vbr": _pick(rng, ("on", "off")),
+        })),
+        (3, lambda: ("amr_wb", {"kbps": _at(AMR_WB_KBPS, low)})),
+        (2, lambda: ("amr_nb", {"kbps": _at(AMR_NB_KBPS, low)})),
+        (3, lambda: ("lc3", {"kbps": round(16 + 32 * low)})),
+        (3, lambda: ("codec2", {"kbps": _pick(rng, (0.7, 1.2, 1.3, 1.4, 1.6, 2.4, 3.2))})),
+        (0.5, lambda: ("g722", {})),
+        (0.5, lambda: ("g711", {"law": _pick(rng, ("mu", "a"))})),
+        (2, lambda: ("g726", {"kbps": _pick(rng, (16, 24, 32, 40))})),
+        (2, lambda: ("aac", {"kbps": round(8 + 40 * low)})),
+        (2, lambda: ("mp3", {"kbps": _at((8, 16, 24, 32, 40, 48, 64), low)})),
+        (2, lambda: ("vorbis", {"quality": round(6 * low, 1)})),
+        (2, lambda: ("pcm", {"bits": _at((3, 4, 5, 6, 7, 8, 9, 10), low)})),
+        (1, lambda: ("lowpass", {"hz": round(1500 * 5 ** float(rng.random()))})),
+    ]  # fmt: skip
+    return _weighted(rng, draws)()
+
+
+def lost(clip: Clip, rng: Rng) -> Draw:
+    """Packets lost on the way to a codec that conceals them."""
+    codec, options = _weighted(rng, [
+        (4.0, ("opus", {"kbps": _pick(rng, (12, 16, 24)), "application": "voip"})),
+        (2.0, ("amr_wb", {"kbps": _pick(rng, (12.65, 23.85))})),
+        (1.0, ("amr_nb", {"kbps": 12.2})),
+        (2.0, ("lc3", {"kbps": _pick(rng, (24, 32))})),
+    ])  # fmt: skip
+    loss: dict[str, Any] = {"rate": round(float(rng.uniform(0.01, 0.3)), 3)}
+    if rng.random() < 0.5:
+        loss["burst"] = _pick(rng, (2, 3, 5))
+    seed = int(rng.integers(2**31))
+    label = f"{_label(codec, options)} loss {loss}"
+    return "loss", label, coded(clip, codec, options, loss, seed)
+
+
+def gaps(clip: Clip, rng: Rng) -> Draw:
+    """Packets of 20 ms lost where nothing conceals them: zeros, or the last packet again."""
+    hop = clip.sample_rate_hz // 50
+    rate, repeat = float(rng.uniform(0.01, 0.3)), bool(rng.random() < 0.5)
+    samples = clip.samples[0].copy()
+    for start in range(hop, samples.size - hop, hop):
+        if rng.random() < rate:
+            samples[start : start + hop] = samples[start - hop : start] if repeat else 0.0
+    return "gaps", f"gaps {rate:.2f} {'repeated' if repeat else 'zero'}", _with(clip, samples)
+
+
+def condition(clip: Clip, rng: Rng, recorded: Options) -> Draw:
+    """Noise, reverberation, clipping or a band limit; `recorded` are sources of noise and rooms."""
+    snr_db = round(float(rng.uniform(-5, 45)), 1)
+    kinds: list[tuple[float, tuple[str, Options]]] = [
+        (4, ("noise", {"source": _pick(rng, SYNTHETIC_NOISE), "snr_db": snr_db})),
+        (3, ("noise", {"source": recorded["noise"], "snr_db": snr_db})),
+        (1.5, ("reverb", {
+            "rt60_s": round(float(rng.uniform(0.1, 1.5)), 2),
+            "drr_db": round(float(rng.uniform(-5, 20)), 1),
+        })),
+        (0.5, ("reverb", {"source": recorded["rir"]})),
+        (2, ("clipping", {"share": round(float(10 ** rng.uniform(-3.3, -0.5)), 5)})),
+        (1, ("bandwidth", {"high_hz": round(float(800 * 9 ** rng.random()))})),
+        (1, ("bandwidth", {"low_hz": round(float(80 * 20 ** rng.random()))})),
+        (0.5, ("bandwidth", {"low_hz": 300, "high_hz": 3400})),
+    ]  # fmt: skip
+    name, options = _weighted(rng, kinds)
+    built = conditions.build({name: options})
+    return name, built.name, built.apply(clip, int(rng.integers(2**31)))
+
+
+def modelled(clip: Clip, rng: Rng) -> Draw:
+    """What a neural codec does, without one: envelopes kept and fine structure made up.
+
+    Fully or partly random phases, coarse magnitudes, or bands smeared over time and frequency.
+    """
+    from scipy.signal import istft, stft
+
+    window = int(_pick(rng, (256, 512, 1024)))
+    spectrum = stft(clip.samples[0], nperseg=window, noverlap=window * 3 // 4)[2]
+    magnitude, phase = np.abs(spectrum), np.angle(spectrum)
+    strength = float(rng.beta(1, 1.2))
+    kind = _pick(rng, ("phase", "steps", "smear", "holes", "bands", "mixed"))
+    if kind in ("phase", "mixed"):
+        phase = phase + strength * np.pi * rng.uniform(-1, 1, phase.shape)
+    if kind in ("steps", "mixed"):
+        step = 0.2 + 3 * strength
+        magnitude = np.exp(step * np.rint(np.log(magnitude + 1e-7) / step + rng.random()))
+    if kind == "smear":
+        magnitude = _smeared(magnitude, 1 + round(12 * strength), 1 + round(4 * rng.random()))
+    if kind == "holes":
+        block = np.kron(rng.random((magnitude.shape[0] // 4 + 1, magnitude.shape[1] // 2 + 1)),
+                        np.ones((4, 2)))  # fmt: skip
+        kept = block[: magnitude.shape[0], : magnitude.shape[1]] > 0.6 * strength
+        magnitude = magnitude * kept
+    if kind == "bands":
+        magnitude, phase = _band_noise(magnitude, phase, strength, rng)
+    samples = istft(magnitude * np.exp(1j * phase), nperseg=window, noverlap=window * 3 // 4)[1]
+    samples = np.resize(samples, clip.length) if samples.size < clip.length else samples
+    degraded = _with(clip, samples[: clip.length].astype(np.float32))
+    return "modelled", f"{kind} {strength:.2f} window {window}", degraded
+
+
+def tandem(clip: Clip, rng: Rng, recorded: Options) -> Draw:
+    """One after the other: noise or a room before a codec, or two codecs."""
+    before = any_codec if rng.random() < 0.4 else partial(condition, recorded=recorded)
+    first = before(clip, rng)
+    second = any_codec(first[2], rng)
+    return "tandem", f"{first[1]} > {second[1]}", align(clip, second[2])[0]
+
+
+def copy(clip: Clip, rng: Rng) -> Draw:
+    return "identity", "identity", clip
+
+
+def draw(clip: Clip, rng: Rng, recorded: Options) -> Draw:
+    """One distortion of a clip."""
+    with_sources = partial(condition, recorded=recorded), partial(tandem, recorded=recorded)
+    kind = _weighted(rng, [
+        (50.0, any_codec), (16.0, with_sources[0]), (9.0, lost), (3.0, gaps), (10.0, modelled),
+        (10.0, with_sources[1]), (2.0, copy),
+    ])  # fmt: skip
+    drawn: Draw = kind(clip, rng)
+    return drawn
+
+
+def _smeared(magnitude: NDArray[Any], frames: int, bins: int) -> NDArray[Any]:
+    from scipy.ndimage import uniform_filter
+
+    smeared: NDArray[Any] = np.exp(uniform_filter(np.log(magnitude + 1e-6), (bins, frames)))
+    return smeared
+
+
+def _band_noise(
+    magnitude: NDArray[Any], phase: NDArray[Any], strength: float, rng: Rng
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Noise of the right level above a frequency, as bandwidth extension makes it."""
+    edge = int(magnitude.shape[0] * (1 - 0.9 * strength))
+    noisy = _smeared(magnitude, 3, 5) * rng.rayleigh(0.8, magnitude.shape)
+    upper = np.arange(magnitude.shape[0])[:, np.newaxis] >= edge
+    turned = rng.uniform(-np.pi, np.pi, phase.shape)
+    return np.where(upper, noisy, magnitude), np.where(upper, turned, phase)
+
+
+def _with(clip: Clip, samples: NDArray[Any]) -> Clip:
+    return Clip(samples, clip.sample_rate_hz, clip.id)
+
+
+def _label(codec: str, options: Options) -> str:
+    return " ".join([codec, *(f"{value}" for value in options.values())])
+
+
+def _pick(rng: Rng, values: Any) -> Any:
+    return values[int(rng.integers(len(values)))]
+
+
+def _at(values: Any, share: float) -> Any:
+    return values[min(int(share * len(values)), len(values) - 1)]
+
+
+def _weighted(rng: Rng, choices: Any) -> Any:
+    weights = np.array([weight for weight, _ in choices])
+    return choices[int(rng.choice(len(choices), p=weights / weights.sum()))][1]

@@ -1,0 +1,62 @@
+"""Weights that a metric was given: file, origin, licence and hash, for its record."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nacbench.identity import file_sha256
+
+VARIABLE = "NACBENCH_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights.
+
+    Attributes:
+        path: the file.     origin: where it comes from, so that another can get the same.
+        licence: as its owner states it; "unknown" where nobody does.
+    """
+
+    path: Path
+    origin: str
+    licence: str
+
+    @property
+    def sha256(self) -> str:
+        status = self.path.stat()
+        return _sha256(self.path, status.st_size, status.st_mtime_ns)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What goes into a run's manifest."""
+        return {
+            "file": self.path.name,
+            "sha256": self.sha256,
+            "origin": self.origin,
+            "licence": self.licence,
+        }
+
+
+def folders() -> list[Path]:
+    """Folders that are searched for weights: those that `--weights` or NACBENCH_WEIGHTS name."""
+    return [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+
+
+def find(file_name: str, *more: Path) -> Path | None:
+    """The first file of this name in `folders()`, then in `more`."""
+    paths = (folder / file_name for folder in (*folders(), *more))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def build_id(weights: tuple[Weights, ...]) -> str:
+    """The weights' part of a metric's version."""
+    return " ".join(f"{one.path.name} {one.sha256[:8]}" for one in weights)
+
+
+@functools.cache  # every plan of a run asks for the build
+def _sha256(path: Path, size: int, time_ns: int) -> str:
+    return file_sha256(path)
