@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -201,7 +200,7 @@ class Study(_Strict):
         """Where it was loaded from or saved to."""
         return self._folder
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of everything the study says, the hashes of its audio included."""
         content = self.model_dump(mode="json")
