@@ -12,7 +12,7 @@ from reference_codec.training.recipe import Recipe
 NAMES = ["dac-44k", "encodec-24k", "encodec-48k-stereo", "low-frame-rate-22k", "speech-16k", "tiny"]
 
 
-def problems(*changes: str, recipe: str | Path = "speech-16k") -> list[str]:
+def problems(*changes: str, recipe: str | Path = "encodec-24k") -> list[str]:
     with pytest.raises(UserError) as raised:
         recipe_file.load(recipe, changes)
     return str(raised.value).splitlines()
@@ -76,7 +76,7 @@ def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path) -> Non
         ("model.preset=seanet-16", "Did you mean 'seanet-16k'?"),
         ("model.network.kind=seenet", "Did you mean 'seanet'?"),
         ("model.network.width=0", "width must be positive, found 0"),
-        ("model.network.strides=[2,4,5,4]", "Set model.kbps."),
+        ("model.network.strides=[2,2,2,2]", "Set model.kbps."),
         ("model.network.dilations=[[1]]", "dilations"),
         ("adversarial.discriminators=[{kind: ms_stf}]", "Did you mean 'ms_stft'?"),
         ("adversarial.discriminators.0.chanels=1", "Did you mean 'channels'?"),
