@@ -10,16 +10,22 @@ from safetensors.torch import save_file
 
 from reference_codec.config import CodecConfig
 from reference_codec.errors import UserError
-from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec, weights_sha256
+from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec, tensors_sha256, weights_sha256
 
 
-def save(model: NeuralCodec, path: str | Path) -> None:
+def save(model: NeuralCodec, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
     """Write weights and config; weight norm must be folded.
 
     The file holds what decides the output, not the state of training.
+
+    Args:
+        dtype: of the weights in the file. float16 halves it; the model that is loaded computes in
+            float32 with the rounded weights, and the hash is theirs.
     """
-    metadata = {"config": model.config.to_json(), "weights_sha256": weights_sha256(model)}
-    save_file(model.weights(), Path(path), metadata)
+    weights = {name: value.to(dtype) for name, value in model.weights().items()}
+    stored = {name: value.float() for name, value in weights.items()}
+    metadata = {"config": model.config.to_json(), "weights_sha256": tensors_sha256(stored)}
+    save_file(weights, Path(path), metadata)
 
 
 def load(path: str | Path) -> NeuralCodec:
@@ -49,7 +55,7 @@ def load(path: str | Path) -> NeuralCodec:
                 odd = sorted(set(shapes.items()) ^ set(expected.items()))[0][0]
                 raise UserError(f"{path}: '{odd}' does not fit the file's own config. Is it whole?")
             model = NeuralCodec(config)
-            tensors = {name: file.get_tensor(name) for name in shapes}
+            tensors = {name: file.get_tensor(name).float() for name in shapes}
     except SafetensorError as error:
         raise UserError(f"{path}: not a readable safetensors file ({error}).") from error
     unexpected = model.load_state_dict(tensors, strict=False)

@@ -6,6 +6,7 @@ It knows no bytes; the bitstream knows no tensors.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -286,8 +287,12 @@ def cross_fade(segments: list[Tensor], stride: int) -> Tensor:
 
 def weights_sha256(model: NeuralCodec) -> str:
     """Hash over names, shapes and values of a model's weights, in hexadecimal."""
+    return tensors_sha256(model.weights())
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.weights().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -280,6 +280,9 @@ class Recipe(Options):
     )
     prior: PriorOptions = PriorOptions()
     validation: ValidationOptions = ValidationOptions()
+    stored: Literal["float32", "float16"] = Field(
+        default="float32", description="weights in the finished codec's file"
+    )
     checkpoint_minutes: float = Field(default=5, gt=0)
     max_nan_steps: int = Field(default=10, ge=1, description="in a row, until the run stops")
 
@@ -296,7 +299,9 @@ class Recipe(Options):
                 "adversarial.discriminators teach nothing while losses.adversarial and "
                 "losses.feature_matching are 0."
             )
-        if not (self.losses.mel or self.losses.stft or self.losses.waveform or adversarial):
+        losses = self.losses
+        spectral = losses.mel or losses.stft or losses.compressed_complex
+        if not (spectral or losses.waveform or adversarial):
             problems.append("every loss on the audio has weight 0.")
         problems += self._model_problems()
         if problems:

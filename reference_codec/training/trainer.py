@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from reference_codec import checkpoint
@@ -124,7 +125,7 @@ class Trainer:
         """Write the codec, and beside it its prior if it is trained, as `reference_codec.load`
         takes them."""
         if distributed.rank() == 0:
-            checkpoint.save(self.codec(), path)
+            checkpoint.save(self.codec(), path, getattr(torch, self.recipe.stored))
             if self.prior_stage is not None and self.prior_stage.step == self.recipe.prior.steps:
                 self.prior_stage.export(path.with_suffix(PRIOR_SUFFIX))
         return path

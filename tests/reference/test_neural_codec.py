@@ -164,6 +164,21 @@ def test_a_checkpoint_brings_back_the_same_model(name: str, tmp_path: Path) -> N
     assert torch.equal(loaded.encode(audio)[0], model.encode(audio)[0])
 
 
+def test_half_precision_halves_the_file_and_its_hash_is_that_of_the_loaded_model(
+    tmp_path: Path,
+) -> None:
+    model = NeuralCodec.untrained(TINY["spectral"])
+    checkpoint.save(model, tmp_path / "whole.safetensors")
+    checkpoint.save(model, tmp_path / "half.safetensors", torch.float16)
+    half = checkpoint.load(tmp_path / "half.safetensors")
+    assert weights_sha256(half) != weights_sha256(model)
+    for name, value in half.weights().items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, model.weights()[name].half().float(), rtol=0, atol=0)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.65 * sizes[1]  # names and config stay
+
+
 def test_checkpoints_that_are_none_say_so(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(UserError, match="no such checkpoint"):
