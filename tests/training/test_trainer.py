@@ -1,4 +1,4 @@
-"""The loop: it learns, resumes to the same weights, skips what is not finite, and ends in a codec."""
+"""The loop learns, resumes to the same weights, skips what is not finite, ends in a codec."""
 
 from collections.abc import Mapping
 from pathlib import Path
