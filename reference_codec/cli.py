@@ -1,4 +1,4 @@
-"""`nac`: encode, decode, look into files, list models. Parse, call, print, exit code."""
+"""`nac`: encode, decode, look into files, train, list models. Parse, call, print, exit code."""
 
 from __future__ import annotations
 
@@ -160,6 +160,65 @@ def export(model: str, directory: Path) -> None:
     prior = path.with_suffix(PRIOR_SUFFIX)
     if is_file and prior.is_file():
         shutil.copyfile(prior, directory / EXPORTED_PRIOR)
+
+
+def _training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `train` and `finetune` share, gathered into `Choices`."""
+    path = click.Path(path_type=Path)
+    options = (
+        click.argument("changes", nargs=-1, metavar="[KEY=VALUE …]"),
+        click.option("--data", required=True, type=path, metavar="DIR_OR_MANIFEST",
+                     help="Folder of recordings, or a CSV with a 'path' column."),
+        click.option("--out", type=path, help="Directory of the run; runs/NAME by default."),
+        click.option("--cache", type=path, help="Where decoded recordings are kept."),
+        click.option("--resume", is_flag=True, help="Go on from the newest checkpoint."),
+        click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True),
+                     help="Stop after so long, with a checkpoint to resume from."),
+        click.option("--split", is_flag=True, help="Checkpoints in files of at most 16 MB."),
+        click.option("--dry-run", is_flag=True,
+                     help="Print parameters, FLOPs, memory and hours of data, and stop."),
+        click.option("--threads", type=click.IntRange(1), help="PyTorch's, on the processor."),
+        click.option("--workers", type=click.IntRange(0),
+                     help="Processes that make batches; 0: one thread."),
+        click.option("--tensorboard/--no-tensorboard", default=True, show_default=True),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@nac.command()
+@click.argument("recipe")
+@_training_options
+def train(recipe: str, changes: tuple[str, ...], **choices: Any) -> None:
+    """Train a codec: RECIPE is a packaged one or a YAML file; KEY=VALUE changes its values.
+
+    \b
+    nac train tiny --data recordings/
+    nac train speech-16k --data clips.csv --max-minutes 60 optimiser.learning_rate=5e-4
+    """
+    with _training_ready():
+        from reference_codec.training import command
+    command.train(recipe, changes, command.Choices(**choices))
+
+
+@nac.command()
+@click.argument("checkpoint")
+@click.option("--recipe", help="Packaged or a file; by default the one it was trained with.")
+@_training_options
+def finetune(checkpoint: str, recipe: str | None, changes: tuple[str, ...], **choices: Any) -> None:
+    """Go on training a finished codec on other data, at a third of the recipe's learning rate."""
+    with _training_ready():
+        from reference_codec.training import command
+    command.finetune(checkpoint, recipe, changes, command.Choices(**choices))
+
+
+@contextmanager
+def _training_ready() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"training needs {error.name}: pip install 'nacbench[codec]'") from error
 
 
 @nac.command()

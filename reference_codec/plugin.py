@@ -1,7 +1,8 @@
 """The reference codec in the bench: `reference:seanet-24k`, or `reference:PATH` of a checkpoint.
 
-The only file of this package that imports `nacbench`. The payload is the `.nac` file itself, so the
-measured rate is the one of the true file, entropy coding, header and checksums included.
+Beside `training/validation.py` the only file of this package that imports `nacbench`. The payload
+is the `.nac` file itself, so the measured rate is the one of the true file, entropy coding, header
+and checksums included.
 """
 
 from __future__ import annotations

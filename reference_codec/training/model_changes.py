@@ -39,6 +39,26 @@ def changed_config(name: str, model: ModelChoice) -> tuple[CodecConfig | None, l
     return config, [*_rate_problems(config), *_position_problems(config)]
 
 
+def changes_for(config: CodecConfig) -> dict[str, Any]:
+    """`model:` of a recipe whose codec is `config`, but for its name.
+
+    Raises:
+        UserError: no preset works in segments as this codec does.
+    """
+    for preset in PRESETS.values():
+        alike = ("overlap", "normalise", "segment_s")
+        if all(getattr(preset, name) == getattr(config, name) for name in alike):
+            break
+    else:
+        raise UserError(f"model '{config.name}': no preset works in segments as it does.")
+    parts = json.loads(config.to_json())
+    return {
+        "preset": preset.name,
+        **{key: parts[key] for key in
+           ("sample_rate_hz", "channels", "network", "quantizer", "kbps", "segment_s")},
+    }  # fmt: skip
+
+
 def _changed(part: Any, changes: dict[str, Any], where: str) -> tuple[Any, list[str]]:
     """The dataclass with some fields changed; `kind` starts from another class's defaults."""
     values, wanted = dict(changes), type(part)
