@@ -17,6 +17,7 @@ LAYERS = {
     "alignment": 1,
     "audio": 1,
     "data": 1,
+    "devices": 1,
     "identity": 1,
     "pack": 1,
     "registry": 1,

@@ -15,11 +15,16 @@ from nacbench.errors import DecodeError
 MAX_LENGTH = 1 << 28  # samples per channel, 93 minutes at 48 kHz: a damaged length stays harmless
 
 
+def numbers(values: Sequence[int]) -> bytes:
+    """Whole numbers, not negative, as they stand in a header."""
+    return b"".join(map(_varint, values))
+
+
 def bitstream(
-    numbers: Sequence[int], packets: Sequence[bytes], container_bytes: int = -1
+    header_numbers: Sequence[int], packets: Sequence[bytes], container_bytes: int = -1
 ) -> Bitstream:
     """A payload of header and packets, with the packet boundaries that a transport would keep."""
-    header = b"".join(_varint(number) for number in numbers)
+    header = numbers(header_numbers)
     return Bitstream(
         b"".join((header, *packets)), (len(header), *map(len, packets)), container_bytes
     )
@@ -32,26 +37,26 @@ def parse(stream: Bitstream, count: int) -> tuple[list[int], list[bytes]]:
         DecodeError: the header is damaged.
     """
     header, *packets = stream.packets()
-    numbers, rest = read_numbers(header, count)
+    found, rest = read_numbers(header, count)
     if rest:
         raise DecodeError("the header is damaged: it is longer than its numbers")
-    if not 0 < numbers[0] <= MAX_LENGTH:
-        raise DecodeError(f"the header is damaged: a length of {numbers[0]} samples")
-    return numbers, packets
+    if not 0 < found[0] <= MAX_LENGTH:
+        raise DecodeError(f"the header is damaged: a length of {found[0]} samples")
+    return found, packets
 
 
 def read_numbers(data: bytes, count: int) -> tuple[list[int], bytes]:
     """`count` numbers from the start of `data`, and what follows them."""
-    numbers: list[int] = []
+    found: list[int] = []
     number = shift = 0
     for position, byte in enumerate(data):
         number |= (byte & 0x7F) << shift
         shift += 7
         if not byte & 0x80:
-            numbers.append(number)
+            found.append(number)
             number = shift = 0
-            if len(numbers) == count:
-                return numbers, data[position + 1 :]
+            if len(found) == count:
+                return found, data[position + 1 :]
         elif shift > 56:
             break
     raise DecodeError("the header is damaged: a number is cut off or too long")
