@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,27 @@ class Bench(click.Group):
             context.exit(EXIT_INTERRUPTED)
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of use, not of the alphabet
+        # In the order of use, not of the alphabet; then what other packages add.
+        return [*self.commands, *sorted(set(added()) - set(self.commands))]
+
+    def get_command(self, context: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.commands or cmd_name not in added():
+            return super().get_command(context, cmd_name)
+        entry = added()[cmd_name]
+        try:
+            command = entry.load()
+        except ImportError as error:
+            raise UserError(
+                f"nacbench {cmd_name}: {error}. Install what it needs; for the listening test: "
+                "pip install 'nacbench[mushra]'"
+            ) from error
+        assert isinstance(command, click.Command), f"{entry.value} is no click command"
+        return command
+
+
+def added() -> dict[str, EntryPoint]:
+    """Commands of other packages: name -> entry point of the group `nacbench.commands`."""
+    return {entry.name: entry for entry in entry_points(group="nacbench.commands")}
 
 
 @click.group(cls=Bench, context_settings={"help_option_names": ["-h", "--help"]})

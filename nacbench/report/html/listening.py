@@ -169,7 +169,7 @@ def _item(
         sound, reason = None, record.failure or (TOO_LARGE if full else None)
         try:
             if reason is None:
-                decoded, _ = alignment.align(reference, _checked(record, decoded_of(record)))
+                decoded, _ = alignment.align(reference, checked(record, decoded_of(record)))
                 data = coding.encode(cut(decoded, part))
                 if sum(len(d) for _, d in sounds.values()) + len(data) > share:
                     full, reason = True, TOO_LARGE  # the others are as large: no need to code them
@@ -225,7 +225,7 @@ def _source(spec: Any) -> sources.Source:
     return sources.build(spec)
 
 
-def _checked(record: Record, clip: Clip | None) -> Clip:
+def checked(record: Record, clip: Clip | None) -> Clip:
     """Raises:
     UserError: it is not stored, or is another.
     """
