@@ -8,6 +8,14 @@
         sample_rate_hz: 16000
         kbps: [9.6, 13.2, 24.4]
 
+or, where starting takes long and packages clash with ours, one program that stays:
+
+    - command:
+        label: Lab codec
+        worker: [../lab-venv/bin/python, worker.py]
+        sample_rate_hz: 24000
+        kbps: [1.5, 3, 6]
+
 Arguments are lists and go to the programs as they are; no shell sees them.
 """
 
@@ -23,38 +31,43 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from nacbench import audio as audio_files
-from nacbench.codecs import shared_library
+from nacbench.codecs import persistent, shared_library
+from nacbench.codecs.limits import limit_files
 from nacbench.core import Bitstream, Clip
 from nacbench.errors import CodecUnavailableError, DecodeError, UserError
 from nacbench.registry import did_you_mean
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
-MAX_FILE_BYTES = 1 << 30  # neither audio nor chatter of a program gone wild may fill the disk
+IN_OUT = ("input", "output")
 
 
 class Command:
-    """An encoder and a decoder program; the payload is the file that the encoder wrote.
+    """An encoder and a decoder program, or one that stays and does both.
 
-    Clips are handed over as files and decoded audio is read from one: 16-bit WAV, or headerless
-    16-bit little-endian PCM. The decoder is given the encoder's file and nothing else, so what it
-    needs beyond it stands in its arguments, the same for every clip.
+    The payload is the file that the encoder wrote, or what the worker answered. Programs get clips
+    as files and write decoded audio to one: 16-bit WAV, or headerless 16-bit little-endian PCM.
+    The decoder is given the payload and nothing else, so what it needs beyond it stands in its
+    arguments, the same for every clip.
 
     Args:
         encode, decode: program and arguments. `{input}` and `{output}` stand for file names,
             `{kbps}`, `{bps}` (bit/s), `{sample_rate_hz}` and `{channels}` for numbers, `{NAME}` for
             an entry of `settings`. A program with a slash in it is looked up from the working
             directory, any other on the search path.
+        worker: program and arguments of a process that stays, instead of the two; it speaks the
+            protocol of `nacbench.codecs.persistent`. One process encodes and another decodes.
         kbps: the nominal rate, for placeholders and tables; the real one is measured.
         sample_rate_hz: the one rate that the programs take; raw audio needs it.
         channels: the one channel count that the programs take.
         audio: "wav" or "raw".
         suffix: of the coded file, for programs that go by it: ".evs".
-        timeout_s: for each program and clip; then it and all it started are killed.
+        timeout_s: for each program and clip, each answer of a worker; then it and all it started
+            are killed, and a worker is started anew for the next clip.
         settings: more values for placeholders.
     """
 
@@ -64,8 +77,9 @@ class Command:
 
     def __init__(
         self,
-        encode: list[str],
-        decode: list[str],
+        encode: list[str] | None = None,
+        decode: list[str] | None = None,
+        worker: list[str] | None = None,
         kbps: float | None = None,
         sample_rate_hz: int | None = None,
         channels: int = 1,
@@ -74,6 +88,8 @@ class Command:
         timeout_s: float = 60.0,
         settings: dict[str, str | int | float] | None = None,
     ) -> None:
+        if (worker is None) == (encode is None and decode is None):
+            raise ValueError("give encode and decode, or worker alone")
         if audio not in ("wav", "raw"):
             raise ValueError(f"audio must be 'wav' or 'raw', got '{audio}'")
         if audio == "raw" and sample_rate_hz is None:
@@ -87,10 +103,13 @@ class Command:
             values |= {"kbps": f"{kbps:g}", "bps": round(kbps * 1000)}
         if sample_rate_hz is not None:
             values["sample_rate_hz"] = sample_rate_hz
-        # The encoder sees the clip, so it may be told its rate; the decoder may not.
-        self._encode = _command("encode", encode, {"sample_rate_hz", *values})
-        self._decode = _command("decode", decode, values.keys())
         self._values = values
+        self._worker = None if worker is None else _command("worker", worker, values.keys())
+        # The encoder sees the clip, so it may be told its rate; the decoder may not.
+        if self._worker is None:
+            self._encode = _command("encode", encode or [], {"sample_rate_hz", *values}, IN_OUT)
+            self._decode = _command("decode", decode or [], values.keys(), IN_OUT)
+        self._settings = dict(settings or {})
         self._audio_suffix = ".wav" if audio == "wav" else ".pcm"
         self._suffix = suffix
         self._timeout_s = timeout_s
@@ -99,6 +118,8 @@ class Command:
         self.channels = (channels,)
 
     def encode(self, clip: Clip) -> Bitstream:
+        if self._worker is not None:
+            return self._ask_to_encode(clip)
         with tempfile.TemporaryDirectory(prefix="nacbench-") as folder:
             source = Path(folder, f"input{self._audio_suffix}")
             coded = Path(folder, f"coded{self._suffix}")
@@ -114,6 +135,8 @@ class Command:
             return Bitstream(coded.read_bytes())
 
     def decode(self, bitstream: Bitstream) -> Clip:
+        if self._worker is not None:
+            return self._ask_to_decode(bitstream)
         with tempfile.TemporaryDirectory(prefix="nacbench-") as folder:
             coded = Path(folder, f"coded{self._suffix}")
             decoded = Path(folder, f"output{self._audio_suffix}")
@@ -134,15 +157,65 @@ class Command:
         samples = levels.reshape(-1, self.channels[0]).T / 32768
         return Clip(samples.astype(np.float32), self.sample_rates_hz[-1])
 
+    def _ask_to_encode(self, clip: Clip) -> Bitstream:
+        rate, channels = clip.sample_rate_hz, clip.channels
+        samples = clip.samples.astype("<f4").tobytes()
+        try:
+            answer, payload = self._ask(
+                "encode", {"sample_rate_hz": rate, "channels": channels}, samples
+            )
+            return Bitstream(payload, tuple(answer.get("packets") or ()))
+        except (persistent.WorkerError, TypeError) as error:
+            raise ValueError(str(error)) from error
+
+    def _ask_to_decode(self, bitstream: Bitstream) -> Clip:
+        told = {"packets": bitstream.packet_sizes}
+        try:
+            answer, body = self._ask("decode", told, bitstream.payload)
+            rate, channels = int(answer["sample_rate_hz"]), int(answer["channels"])
+            samples = np.frombuffer(body, "<f4").reshape(channels, -1)
+            return Clip(samples.astype(np.float32), rate)
+        except persistent.WorkerError as error:
+            raise DecodeError(str(error)) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise DecodeError(f"the worker's audio is not as announced: {error}") from error
+
+    def _ask(self, what: str, told: Mapping[str, object], body: bytes) -> tuple[Any, bytes]:
+        header = {"ask": what, "kbps": self.nominal_kbps, "settings": self._settings, **told}
+        return self._persistent(what).ask(header, body)
+
+    def _persistent(self, role: str) -> persistent.Worker:
+        assert self._worker is not None
+        return persistent.worker(role, _filled(self._worker, self._values), self._timeout_s)
+
     def build_id(self) -> str:
-        """The content of the programs, and of any other file that an argument names."""
-        named = {Path(argument) for argument in (*self._encode, *self._decode)}
-        return " ".join(shared_library.digest(p) for p in sorted(named) if p.is_file())
+        """The content of the programs, of any other file that an argument names, and the version
+        that a worker gives itself.
+        """
+        if self._worker is None:
+            return _digests((*self._encode, *self._decode))
+        arguments = _filled(self._worker, self._values)
+        try:
+            version = self._persistent("encode").hello()
+        except persistent.WorkerError as error:
+            raise CodecUnavailableError(f"codec 'command': {error}") from error
+        return f"{_digests(arguments)} {version}".strip()
 
 
-def _command(option: str, arguments: Sequence[str], values: Collection[str]) -> list[str]:
+def _digests(arguments: Sequence[str]) -> str:
+    named = {Path(argument) for argument in arguments}
+    return " ".join(shared_library.digest(p) for p in sorted(named) if p.is_file())
+
+
+def _filled(arguments: Sequence[str], values: Mapping[str, object]) -> list[str]:
+    return [PLACEHOLDER.sub(lambda match: str(values[match[1]]), text) for text in arguments]
+
+
+def _command(
+    option: str, arguments: Sequence[str], values: Collection[str], files: Sequence[str] = ()
+) -> list[str]:
     """The arguments, checked, with the program's full path in front."""
-    known = {"input", "output", *values}
+    known = {*files, *values}
     if not arguments or not all(isinstance(argument, str) for argument in arguments):
         raise ValueError(f"{option} must be a list of texts: the program, then its arguments")
     used = {name for argument in arguments for name in PLACEHOLDER.findall(argument)}
@@ -151,7 +224,7 @@ def _command(option: str, arguments: Sequence[str], values: Collection[str]) -> 
             f"{option}: nothing is known for {{{name}}}.{did_you_mean(name, known)} "
             f"There is {', '.join(sorted(known))}"
         )
-    for name in ("input", "output"):
+    for name in files:
         if name not in used:
             raise ValueError(f"{option} must have an argument with {{{name}}}")
     program = arguments[0]
@@ -173,8 +246,7 @@ def _run(
     timeout_s: float,
 ) -> str | None:
     """Run a program until it has written `target`; None, or what went wrong in one line."""
-    known = {**values, "input": source, "output": target}
-    filled = [PLACEHOLDER.sub(lambda m: str(known[m[1]]), argument) for argument in arguments]
+    filled = _filled(arguments, {**values, "input": source, "output": target})
     program = Path(arguments[0]).name
     with tempfile.TemporaryFile() as chatter:
         process = subprocess.Popen(
@@ -184,7 +256,7 @@ def _run(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        _limit(process.pid, timeout_s)
+        limit_files(process.pid, math.ceil(timeout_s) + 1)
         try:
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -202,15 +274,3 @@ def _run(
     if not target.is_file():
         return f"{program} wrote no output file"
     return None
-
-
-def _limit(pid: int, timeout_s: float) -> None:
-    """Bound files and processor time by the system too, should the bench itself be killed."""
-    try:
-        import resource
-
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
-        seconds = math.ceil(timeout_s) + 1
-        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
-    except (ImportError, AttributeError, OSError):  # not Linux, or the process is gone already
-        pass
