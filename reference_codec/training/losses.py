@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.linalg import vector_norm as _norm
 from torch.nn import functional as F
 
+from reference_codec.training import distributed
+
 # Source: Kumar et al., arXiv:2306.06546, §3.4 and descriptinc/descript-audio-codec, conf/base.yml.
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
@@ -84,19 +86,15 @@ def multi_scale_mel(
 
 
 def multi_scale_stft(
-    reference: Spectra,
-    decoded: Spectra,
-    windows: Sequence[int] = STFT_WINDOWS,
-    complex_weight: float = 0.0,
+    reference: Spectra, decoded: Spectra, windows: Sequence[int] = STFT_WINDOWS
 ) -> Tensor:
     """Log magnitude plus spectral convergence, averaged over the scales.
 
     log magnitude: mean |ln S - ln Ŝ|. Spectral convergence: ‖S - Ŝ‖ / ‖S‖ over bins and frames,
-    averaged over the clips. With `complex_weight`, ‖X - X̂‖₁ / ‖X‖₁ over real and imaginary parts
-    is added, the one term that hears phase.
+    averaged over the clips.
 
     Source: Yamamoto et al., arXiv:1910.11480, §2.2. Differs: a quarter of the window from frame
-    to frame; the ratios are taken clip by clip, so that a loud clip does not hide the others.
+    to frame; the ratio is taken clip by clip, so that a loud clip does not hide the others.
     """
     total, fitting = torch.zeros(()), reference.longest(windows)
     for window in fitting:
@@ -104,22 +102,20 @@ def multi_scale_stft(
         log_magnitude = F.l1_loss(S_hat.clamp(min=STFT_FLOOR).log(), S.clamp(min=STFT_FLOOR).log())
         convergence = _norm(S_hat - S, dim=(1, 2)) / _norm(S, dim=(1, 2)).clamp(min=STFT_FLOOR)
         total = total.to(S.device) + log_magnitude + convergence.mean()
-        if complex_weight:
-            X, X_hat = (torch.view_as_real(s.complex(window)) for s in (reference, decoded))
-            level = X.abs().mean((1, 2, 3)).clamp(min=STFT_FLOOR)
-            total = total + complex_weight * ((X_hat - X).abs().mean((1, 2, 3)) / level).mean()
     return total / max(1, len(fitting))
 
 
 def compressed_complex(reference: Spectra, decoded: Spectra, window_length: int = 512) -> Tensor:
     """‖C - Ĉ‖² / ‖C‖², with magnitudes compressed to their square root and phases kept.
 
-    1 for silence and for unrelated phases of the right level, up to twice that. It teaches phase
-    from the first steps on, in quiet bins as well as in loud ones. Source: power-law compression
-    in Ephrat et al., arXiv:1804.03619, §4. Differs: power 0.5, and relative to the reference.
+    The complex part of the STFT loss. 1 for silence, 2 for unrelated phases of the right level, 4
+    for inverted polarity. It teaches phase from the first steps on, in quiet bins as well as in
+    loud ones. Source: power-law compression in Ephrat et al., arXiv:1804.03619, §4. Differs: power
+    0.5, and relative to the reference.
     """
     C, C_hat = (_square_root(spectra.complex(window_length)) for spectra in (reference, decoded))
-    return (C - C_hat).square().sum() / C.square().sum().clamp(min=STFT_FLOOR)
+    level = distributed.mean(C.square().sum())
+    return (C - C_hat).square().sum() / level.clamp(min=STFT_FLOOR)
 
 
 def _square_root(spectrum: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ class CodecStep:
             rate = self.model.config.sample_rate_hz
             found["mel"] = losses.multi_scale_mel(reference, coded, rate)
         if self._weights["stft"]:
-            found["stft"] = losses.multi_scale_stft(reference, coded, complex_weight=1.0)
+            found["stft"] = losses.multi_scale_stft(reference, coded)
         if self._weights["compressed_complex"]:
             found["compressed_complex"] = losses.compressed_complex(reference, coded)
         if self._weights["waveform"]:

@@ -21,7 +21,8 @@ def test_every_loss_is_zero_between_a_clip_and_itself() -> None:
     x = noise()
     spectra = Spectra(x), Spectra(x.clone())
     assert losses.multi_scale_mel(*spectra, RATE_HZ) == 0
-    assert losses.multi_scale_stft(*spectra, complex_weight=1) == 0
+    assert losses.multi_scale_stft(*spectra) == 0
+    assert losses.compressed_complex(*spectra) == 0
     assert losses.waveform_l1(x, x.clone()) == 0
 
 
@@ -34,16 +35,18 @@ def test_a_gain_moves_every_mel_scale_by_its_logarithm() -> None:
 
 def test_a_gain_gives_the_stft_losses_their_closed_form() -> None:
     x = noise()
-    loss = losses.multi_scale_stft(Spectra(x), Spectra(0.5 * x), complex_weight=3)
-    # ln 2 + |1 - ½| + 3 · |1 - ½|, at every scale
-    assert math.isclose(float(loss), math.log(2) + 0.5 + 1.5, abs_tol=1e-4)
+    loss = losses.multi_scale_stft(Spectra(x), Spectra(0.5 * x))
+    assert math.isclose(float(loss), math.log(2) + 0.5, abs_tol=1e-4)  # ln 2 + |1 - ½|
+    for gain in (0.0, 0.25):
+        loss = losses.compressed_complex(Spectra(x), Spectra(gain * x))
+        assert math.isclose(float(loss), (1 - math.sqrt(gain)) ** 2, abs_tol=1e-3)
 
 
 def test_only_the_complex_term_hears_polarity() -> None:
     x = noise()
     spectra = Spectra(x), Spectra(-x)
     assert float(losses.multi_scale_stft(*spectra)) == pytest.approx(0, abs=FLOAT32)
-    assert float(losses.multi_scale_stft(*spectra, complex_weight=1)) == pytest.approx(2, abs=1e-5)
+    assert float(losses.compressed_complex(*spectra)) == pytest.approx(4, abs=1e-4)
 
 
 def test_the_waveform_loss_is_the_mean_absolute_difference() -> None:
@@ -66,7 +69,8 @@ def test_a_transform_is_computed_once_however_many_losses_ask(
     monkeypatch.setattr(torch, "stft", lambda *a, **k: calls.append(a[1]) or real(*a, **k))
     spectra = Spectra(noise()), Spectra(noise(1))
     losses.multi_scale_mel(*spectra, RATE_HZ)
-    losses.multi_scale_stft(*spectra, complex_weight=1)
+    losses.multi_scale_stft(*spectra)
+    losses.compressed_complex(*spectra)
     assert sorted(calls) == sorted(2 * losses.MEL_WINDOWS)
 
 
@@ -75,7 +79,8 @@ def test_gradients_are_finite_in_digital_silence() -> None:
     decoded = torch.zeros(2, 1, 4096, requires_grad=True)
     spectra = Spectra(silence), Spectra(decoded)
     mel = losses.multi_scale_mel(*spectra, RATE_HZ)
-    (mel + losses.multi_scale_stft(*spectra, complex_weight=1)).backward()
+    stft = losses.multi_scale_stft(*spectra) + losses.compressed_complex(*spectra)
+    (mel + stft).backward()
     assert decoded.grad is not None
     assert decoded.grad.isfinite().all()
 
