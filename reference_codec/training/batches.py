@@ -21,3 +21,7 @@ class Batches(Protocol):
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Batch `first_step` and those after it, endless."""
         ...
+
+    def resized(self, segment: int, batch_size: int) -> Batches:
+        """The same recordings and augmentation, in crops of `segment` samples."""
+        ...

@@ -8,6 +8,7 @@ Crops are drawn where somebody speaks and never hold digital silence: a log-mel 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import os
@@ -115,6 +116,12 @@ class TrainingData:
             finally:
                 for _, future in waiting:
                     future.cancel()
+
+    def resized(self, segment: int, batch_size: int) -> TrainingData:
+        """The same recordings and augmentation, in crops of `segment` samples."""
+        other = copy.copy(self)
+        other.segment, other.batch_size = segment, batch_size
+        return other
 
     def crops(self, step: int) -> Samples:
         """Batch `step`, `[batch, channels, time]`."""

@@ -32,16 +32,14 @@ class PriorStage:
         self.step = 0  # steps done
 
     def codes(self, codec: NeuralCodec, data: Batches) -> Iterator[Tensor]:
-        """Codes of training crops, `[batch, frames, codebooks]`, from the next step on.
-
-        The crops go on where the codec's training ended, so no step sees what another did.
-        """
+        """Codes of training crops, `[batch, frames, codebooks]`, from the next step on."""
+        options, config = self.recipe.prior, self.recipe.config
+        crops = data.resized(options.frames * config.hop_length, options.batch_size)
         codec = codec.to(self._device)
-        for batch in data.batches(self.recipe.steps + self.step):
-            codes = torch.cat(
-                [codec.encode_segment(clip[None].to(self._device))[0] for clip in batch.audio]
-            )
-            yield codes.transpose(1, 2)
+        for batch in crops.batches(self.step):
+            codes, _ = codec.encode_segment(batch.audio.to(self._device))
+            # Cloned, because no gradient may come near what inference mode made.
+            yield codes[..., : options.frames].transpose(1, 2).clone()
 
     def __call__(self, codes: Tensor) -> dict[str, float]:
         """One step; losses by name."""

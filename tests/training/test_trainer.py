@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_run import Tones, adversarial, recipe
+from tiny_run import SMALL_PRIOR, Tones, adversarial, recipe
 from torch import Tensor
 
 import reference_codec
@@ -62,9 +62,7 @@ def test_the_losses_fall(tmp_path: Path) -> None:
 def test_a_run_in_slices_has_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, balancer: bool
 ) -> None:
-    run = recipe(
-        **adversarial(balancer=balancer), prior={"steps": 4, "width": 16, "layers": 2}, steps=6
-    )
+    run = recipe(**adversarial(balancer=balancer), prior=SMALL_PRIOR, steps=6)
     Trainer(run, Tones(run), tmp_path / "whole").run()
     reasons = []
     for stop_after in (1, 3, 4, None):  # within both stages
@@ -88,7 +86,7 @@ def test_time_that_is_up_stops_with_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_finished_codec_loads_by_path_and_codes_with_its_prior(tmp_path: Path) -> None:
-    run = recipe(steps=2, prior={"steps": 1, "width": 16, "layers": 2})
+    run = recipe(steps=2, prior={**SMALL_PRIOR, "steps": 1})
     outcome = Trainer(run, Tones(run), tmp_path).run()
     assert outcome.codec is not None
     codec = reference_codec.load(outcome.codec)

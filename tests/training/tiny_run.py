@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from reference_codec.training.recipe import Recipe
+from reference_codec.training.trainer import Trainer
 
 SMALL_JURY = {"kind": "ms_stft", "n_ffts": (256, 128), "channels": 4}
 
@@ -63,6 +65,12 @@ class Tones:
         self, recipe: Recipe, world: int = 1, rank: int = 0, spoilt: range = range(0)
     ) -> None:
         self.recipe, self.world, self.rank, self.spoilt = recipe, world, rank, spoilt
+        self.segment, self.batch_size = recipe.segment, recipe.batch_size
+
+    def resized(self, segment: int, batch_size: int) -> "Tones":
+        other = Tones(self.recipe, self.world, self.rank, self.spoilt)
+        other.segment, other.batch_size = segment, batch_size
+        return other
 
     def batches(self, first_step: int) -> Iterator[MadeUp]:
         step = first_step
@@ -71,14 +79,23 @@ class Tones:
             step += 1
 
     def audio(self, step: int) -> Tensor:
-        recipe, config = self.recipe, self.recipe.config
+        config = self.recipe.config
         generator = torch.Generator().manual_seed(step)
-        clips = recipe.batch_size * self.world
-        time = torch.arange(recipe.segment) / config.sample_rate_hz
+        clips = self.batch_size * self.world
+        time = torch.arange(self.segment) / config.sample_rate_hz
         pitch = 100 + 300 * torch.rand(clips, config.channels, 1, generator=generator)
         tones = [torch.sin(2 * torch.pi * k * pitch * time) / k for k in range(1, 6)]
-        noise = 0.01 * torch.randn(clips, config.channels, recipe.segment, generator=generator)
+        noise = 0.01 * torch.randn(clips, config.channels, self.segment, generator=generator)
         audio = 0.2 * torch.stack(tones).sum(0) + noise
         if step in self.spoilt:
             audio[0, 0, 5] = torch.nan
-        return audio[self.rank * recipe.batch_size : (self.rank + 1) * recipe.batch_size]
+        return audio[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
+
+
+SMALL_PRIOR = {"steps": 4, "width": 16, "layers": 2, "frames": 16, "batch_size": 2}
+
+
+def saving_run(directory: Path) -> None:
+    """Both stages with a checkpoint after every step, from wherever the directory is."""
+    run = recipe(**adversarial(), steps=12, checkpoint_minutes=1e-9, prior=SMALL_PRIOR)
+    Trainer(run, Tones(run), directory).run()

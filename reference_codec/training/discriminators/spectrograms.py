@@ -79,7 +79,11 @@ class BandedDiscriminator(nn.Module):
         self.last = _convolution(width, 1, (3, 3))
 
     def forward(self, audio: Tensor) -> Judgement:
-        spectrogram = _spectrogram(audio, self.n_fft)
+        # Mirrored at the ends so that there is a frame for every hop, and not scaled, as in DAC.
+        right = -audio.shape[-1] % (self.n_fft // 4)
+        surround = 3 * self.n_fft // 8
+        audio = F.pad(audio, (surround, surround + right), mode="reflect")
+        spectrogram = _spectrogram(audio, self.n_fft, scaled=False)
         features, ends = [], []
         for band, stack in zip(self.bands, self.stacks, strict=True):
             x = spectrogram[..., band]
@@ -128,17 +132,19 @@ def _convolution(
     return weight_norm(layer)
 
 
-def _spectrogram(audio: Tensor, n_fft: int) -> Tensor:
+def _spectrogram(audio: Tensor, n_fft: int, scaled: bool = True) -> Tensor:
     """Real and imaginary parts as channels, `[batch, 2 · channels, frames, bins]`.
 
-    Divided by the window's norm, so that white noise of unit variance has unit power in a bin.
+    Scaled, white noise of unit variance has unit power in a bin.
     """
     batch, channels, time = audio.shape
     window = _hann(n_fft, audio.device)
     flat = F.pad(audio.float(), (0, max(0, n_fft - time))).flatten(0, 1)
     with torch.autocast(audio.device.type, enabled=False):
         z = torch.stft(flat, n_fft, n_fft // 4, window=window, center=False, return_complex=True)
-        parts = torch.view_as_real(z) / window.square().sum().sqrt()
+        parts = torch.view_as_real(z)
+        if scaled:
+            parts = parts / window.square().sum().sqrt()
     # [batch · channels, bins, frames, 2] to [batch, 2 · channels, frames, bins]
     parts = parts.view(batch, channels, *parts.shape[1:])
     return parts.permute(0, 4, 1, 3, 2).flatten(1, 2).contiguous()
