@@ -58,7 +58,12 @@ export class Slider {
   step(by) {
     if (!this.#enabled) return;
     const from = this.#score ?? (by > 0 ? -by : 100 - by);
-    this.#set(from + by);
+    this.rate(from + by);
+  }
+
+  rate(score) {
+    if (!this.#enabled) return;
+    this.#set(score);
     this.onrate(this.#score);
   }
 

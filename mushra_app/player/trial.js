@@ -300,7 +300,7 @@ export class Trial {
       start: () => this.#engine?.seek(this.waveform.loop[0]),
       neighbour: () => this.#hear((this.#selected + what + signals) % signals),
       step: () => slider?.step(what),
-      rate: () => slider?.enabled && slider.step(what - (slider.score ?? 0)),
+      rate: () => slider?.rate(what),
       help: () => this.root.querySelector(".keys").showModal(),
     };
     actions[name]();

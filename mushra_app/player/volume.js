@@ -78,9 +78,9 @@ export class Volume {
     }
     this.#engine.pan.pan.value = pan;
     this.#playing = true;
+    this.root.querySelector(".next").disabled = false;
     this.#show();
     await this.#engine.play();
-    this.root.querySelector(".next").disabled = false;
   }
 
   #stop() {

@@ -1,0 +1,9 @@
+"""The server: `streamlit run mushra_app/app.py` or, with a study, `nacbench mushra serve STUDY`."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from mushra_app.routes import ROUTES
+
+app = st.App(Path(__file__).with_name("page.py"), routes=ROUTES)

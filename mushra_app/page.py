@@ -1,0 +1,23 @@
+"""The script that Streamlit runs for every visitor and every change: which page is it?"""
+
+import streamlit as st
+
+from mushra_app import experimenter, listener
+from mushra_app.service import service
+
+# Calm pages: no toolbar, no footer, little padding. The player says itself what is not saved, so
+# Streamlit's modal about a lost connection, which would cover the sliders, stays away.
+STYLE = """<style>
+header[data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stDecoration"],
+[data-testid="stStatusWidget"], footer { display: none !important; }
+[data-testid="stMainBlockContainer"] { max-width: 46rem; padding: 2.5rem 1.25rem; }
+h1 { font-size: 1.9rem !important; }
+</style>"""
+
+at = service()
+st.set_page_config(page_title=at.study.title, page_icon="🎧", layout="wide")
+st.html(STYLE)
+if "experimenter" in st.query_params:
+    experimenter.show(at, st.query_params["experimenter"])
+else:
+    listener.show(at, st.query_params.get("p"))
