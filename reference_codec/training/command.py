@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reference_codec.neural_codec import NeuralCodec
 
 LEFT_OUT_SHOWN = 20
-FINE_TUNING_RATE = 1 / 3  # of the recipe's learning rates, where the user gives none
+FINE_TUNING_RATE = 1 / 3  # of the recipe's learning rate, where the user gives none
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def finetune(
     content = recipe.to_dict()
     content["name"] = f"{model.config.name}-tuned"
     content["model"] = changes_for(model.config)
-    for part in ("optimiser", "adversarial"):
-        content[part]["learning_rate"] *= FINE_TUNING_RATE
+    # Not that of the discriminators, which are no part of a finished codec and start anew.
+    content["optimiser"]["learning_rate"] *= FINE_TUNING_RATE
     origin = recipe_name or f"recipe for {path.name}"
     _run(recipe_file.from_mapping(content, origin, changes), choices, model)
 

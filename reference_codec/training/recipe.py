@@ -60,7 +60,7 @@ class DataOptions(Options):
     speaker_column: str | None = Field(
         default=None, description="of the manifest; by default the first that begins with 'speaker'"
     )
-    shortest_s: float = Field(default=0.5, gt=0)
+    shortest_s: float = Field(default=0.5, gt=0, description="shorter files are left out")
     silent_below_db: float = Field(
         default=-60, le=0, description="dBFS; a file whose loudest 100 ms stay below is left out"
     )
@@ -132,8 +132,14 @@ class BandLimit(Options):
     hz: Range = Range(low=3400, high=8000)
 
 
-class Chance(Options):
-    """Done or not."""
+class Polarity(Options):
+    """The sign of every sample."""
+
+    probability: Probability = 0.0
+
+
+class ChannelSwap(Options):
+    """Left and right change places; of stereo codecs."""
 
     probability: Probability = 0.0
 
@@ -148,22 +154,22 @@ class AugmentOptions(Options):
     noise: Noise = Noise()
     band_limit: BandLimit = BandLimit()
     level: Level = Level()
-    polarity: Chance = Chance()
-    channel_swap: Chance = Chance()
+    polarity: Polarity = Polarity()
+    channel_swap: ChannelSwap = ChannelSwap()
 
 
 class LossOptions(Options):
     """Weights of the losses; zero leaves one out. With the balancer, shares of the gradient."""
 
-    mel: Weight = 1.0
-    stft: Weight = 0.0
-    compressed_complex: Weight = 0.0
-    waveform: Weight = 0.1
-    commitment: Weight = 1.0
-    codebook: Weight = 1.0
-    adversarial: Weight = 0.0
-    feature_matching: Weight = 0.0
-    balancer: bool = False
+    mel: Weight = Field(default=1.0, description="log-mel, several scales")
+    stft: Weight = Field(default=0.0, description="magnitude STFT, several scales")
+    compressed_complex: Weight = Field(default=0.0, description="complex STFT, power compressed")
+    waveform: Weight = Field(default=0.1, description="L1")
+    commitment: Weight = Field(default=1.0, description="encoder towards codebooks")
+    codebook: Weight = Field(default=1.0, description="codebooks towards encoder; not with EMA")
+    adversarial: Weight = Field(default=0.0, description="of the generator")
+    feature_matching: Weight = Field(default=0.0, description="between discriminators' layers")
+    balancer: bool = Field(default=False, description="EnCodec's; weights become shares")
 
 
 class MSSTFT(Options):
@@ -219,21 +225,23 @@ Discriminator = Annotated[
 class AdversarialOptions(Options):
     """The discriminators and when they are trained; without any, there is no adversarial loss."""
 
-    kind: Literal["hinge", "lsgan"] = "hinge"
-    discriminators: tuple[Discriminator, ...] = ()
+    kind: Literal["hinge", "lsgan"] = Field(default="hinge", description="form of the game")
+    discriminators: tuple[Discriminator, ...] = Field(default=(), description="see below")
     start_step: int = Field(default=0, ge=0, description="until then the generator alone")
     every_n_steps: int = Field(default=1, ge=1, description="discriminator step every so many")
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = Field(default=3e-4, description="of the discriminators")
 
 
 class OptimiserOptions(Options):
     """AdamW and what goes with it."""
 
-    learning_rate: Positive = 3e-4
-    betas: tuple[Probability, Probability] = (0.5, 0.9)
-    weight_decay: Weight = 0.0
-    schedule: Literal["constant", "cosine", "exponential"] = "cosine"
-    warm_up_steps: int = Field(default=0, ge=0)
+    learning_rate: Positive = Field(default=3e-4, description="of the generator, at its highest")
+    betas: tuple[Probability, Probability] = Field(default=(0.5, 0.9), description="of AdamW")
+    weight_decay: Weight = Field(default=0.0, description="of AdamW")
+    schedule: Literal["constant", "cosine", "exponential"] = Field(
+        default="cosine", description="after warm-up: to zero, or to a hundredth"
+    )
+    warm_up_steps: int = Field(default=0, ge=0, description="linear, from zero")
     gradient_clip: float = Field(default=0.0, ge=0, description="norm; 0: none")
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the weights; 0: none")
 
@@ -241,40 +249,44 @@ class OptimiserOptions(Options):
 class PriorOptions(Options):
     """The neural prior, trained on frozen codes at the end; 0 steps: none."""
 
-    steps: int = Field(default=0, ge=0)
-    batch_size: int = Field(default=8, ge=1)
+    steps: int = Field(default=0, ge=0, description="0: no prior")
+    batch_size: int = Field(default=8, ge=1, description="examples per step")
     frames: int = Field(default=128, ge=8, description="per example")
-    width: int = Field(default=128, ge=8, le=512)
-    layers: int = Field(default=6, ge=1, le=10)
-    learning_rate: Positive = 1e-2
+    width: int = Field(default=128, ge=8, le=512, description="activations per frame")
+    layers: int = Field(default=6, ge=1, le=10, description="context of 2^layers frames")
+    learning_rate: Positive = Field(default=1e-2, description="at its highest, one cycle")
 
 
 class ValidationOptions(Options):
     """Scores of held-out clips while training, by the bench's own metrics."""
 
     every_n_steps: int = Field(default=0, ge=0, description="0: never")
-    clips: int = Field(default=4, ge=1)
+    clips: int = Field(default=4, ge=1, description="by as many speakers as possible")
     seconds: float = Field(default=4, gt=0, le=60, description="of each clip at most")
     kbps: tuple[Positive, ...] = Field(default=(), description="empty: the highest rate only")
-    metrics: tuple[str, ...] = ("si_sdr", "mel:dac")
+    metrics: tuple[str, ...] = Field(
+        default=("si_sdr", "mel:dac"), description="recipe names of the bench"
+    )
 
 
 class Recipe(Options):
     """A whole training run; with the data and the machine it decides every weight."""
 
-    name: Name
-    model: ModelChoice
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    steps: int = Field(ge=1)
+    name: Name = Field(description="of the run and of the codec")
+    model: ModelChoice = Field(description="a preset and what is changed in it")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of every draw")
+    steps: int = Field(ge=1, description="of the codec; the prior has its own")
     batch_size: int = Field(ge=1, description="crops per step and process")
-    segment_s: float = Field(gt=0, le=60, description="length of a crop")
+    segment_s: float = Field(gt=0, le=60, description="length of a crop, made whole hops")
     data: DataOptions = DataOptions()
     augment: AugmentOptions = AugmentOptions()
     losses: LossOptions = LossOptions()
     adversarial: AdversarialOptions = AdversarialOptions()
     optimiser: OptimiserOptions = OptimiserOptions()
-    precision: Literal["float32", "bf16"] = "float32"
-    compile: bool = False
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32", description="bf16: autocast of the networks, losses in float32"
+    )
+    compile: bool = Field(default=False, description="torch.compile of encoder and decoder")
     quantizer_dropout: float = Field(
         default=0.5, ge=0, le=1, description="share of crops coded with fewer codebooks"
     )
@@ -283,7 +295,7 @@ class Recipe(Options):
     stored: Literal["float32", "float16"] = Field(
         default="float32", description="weights in the finished codec's file"
     )
-    checkpoint_minutes: float = Field(default=5, gt=0)
+    checkpoint_minutes: float = Field(default=5, gt=0, description="between checkpoints")
     max_nan_steps: int = Field(default=10, ge=1, description="in a row, until the run stops")
 
     @model_validator(mode="after")

@@ -296,3 +296,21 @@ def test_prepare_follows_a_recipe(folder: Path) -> None:
     assert ready.crops(0).shape == (8, 1, recipe.segment)
     assert told[-1] == ("noises", 2, 2)
     assert sum(ready.hours) == pytest.approx(8 * 1.5 / 3600)
+
+
+def test_speed_changes_pitch_and_length_together(folder: Path) -> None:
+    options = {"speed": {"probability": 1, "factor": {"low": 1.1, "high": 1.1}}}
+    fast = data(cached(folder / "anna"), augment=AugmentOptions.model_validate(options)).crops(0)
+    spectrum = np.abs(np.fft.rfft(fast[0, 0] * np.hanning(4000), 1 << 16))
+    assert spectrum.argmax() * RATE / (1 << 16) == pytest.approx(330, abs=1)
+
+
+def test_recorded_noises_are_repeated_where_they_are_too_short(folder: Path) -> None:
+    soundfile.write(folder / "click.wav", tone(1000, 0.12), RATE)
+    noises = caching.build(
+        [r for r in find(folder) if r.name == "click.wav"], RATE, 1,
+        DataOptions(shortest_s=0.1), folder.parent / "cache", threads=1,
+    )  # fmt: skip
+    noisy = data(cached(folder), noises=noises)._noise(np.random.default_rng(0), 4000)
+    assert noisy.shape == (1, 4000)
+    assert np.square(noisy[0, 3000:]).mean() == pytest.approx(0.125, rel=0.05)
