@@ -163,6 +163,7 @@ class LossOptions(Options):
 
     mel: Weight = Field(default=1.0, description="log-mel, several scales")
     stft: Weight = Field(default=0.0, description="magnitude STFT, several scales")
+    band_envelopes: Weight = Field(default=0.0, description="levels of wide bands over time")
     compressed_complex: Weight = Field(default=0.0, description="complex STFT, power compressed")
     waveform: Weight = Field(default=0.1, description="L1")
     commitment: Weight = Field(default=1.0, description="encoder towards codebooks")
@@ -312,7 +313,7 @@ class Recipe(Options):
                 "losses.feature_matching are 0."
             )
         losses = self.losses
-        spectral = losses.mel or losses.stft or losses.compressed_complex
+        spectral = losses.mel or losses.stft or losses.compressed_complex or losses.band_envelopes
         if not (spectral or losses.waveform or adversarial):
             problems.append("every loss on the audio has weight 0.")
         problems += self._model_problems()

@@ -148,11 +148,13 @@ class CodecStep:
     def _reconstruction(self, audio: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         reference, coded = losses.Spectra(audio), losses.Spectra(decoded)
+        rate = self.model.config.sample_rate_hz
         if self._weights["mel"]:
-            rate = self.model.config.sample_rate_hz
             found["mel"] = losses.multi_scale_mel(reference, coded, rate)
         if self._weights["stft"]:
             found["stft"] = losses.multi_scale_stft(reference, coded)
+        if self._weights["band_envelopes"]:
+            found["band_envelopes"] = losses.band_envelopes(reference, coded, rate)
         if self._weights["compressed_complex"]:
             found["compressed_complex"] = losses.compressed_complex(reference, coded)
         if self._weights["waveform"]:

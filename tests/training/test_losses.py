@@ -22,8 +22,27 @@ def test_every_loss_is_zero_between_a_clip_and_itself() -> None:
     spectra = Spectra(x), Spectra(x.clone())
     assert losses.multi_scale_mel(*spectra, RATE_HZ) == 0
     assert losses.multi_scale_stft(*spectra) == 0
-    assert losses.compressed_complex(*spectra) == 0
     assert losses.waveform_l1(x, x.clone()) == 0
+    assert losses.compressed_complex(*spectra) == 0
+    assert losses.band_envelopes(*spectra, RATE_HZ) == 0
+
+
+def test_a_gain_moves_every_envelope_by_its_decibels() -> None:
+    x = noise()
+    loss = losses.band_envelopes(Spectra(x), Spectra(10 ** (-6 / 20) * x), RATE_HZ)
+    assert float(loss) == pytest.approx(0.6, abs=1e-3)  # the floor lies 60 dB below this noise
+
+
+def test_envelopes_hear_a_band_that_is_missing_but_hardly_which_noise_fills_it() -> None:
+    t = torch.arange(16_000) / RATE_HZ
+    tone = 0.1 * torch.sin(2 * torch.pi * 3000 * t)[None, None]
+    hiss, other = noise(1, 1, 16_000), noise(2, 1, 16_000)
+    same_level = losses.band_envelopes(Spectra(hiss), Spectra(other), RATE_HZ)
+    missing = losses.band_envelopes(Spectra(tone), Spectra(0 * tone), RATE_HZ)
+    assert float(same_level) < 0.5 * float(
+        losses.multi_scale_mel(Spectra(hiss), Spectra(other), RATE_HZ)
+    )
+    assert float(missing) > 0.3
 
 
 def test_a_gain_moves_every_mel_scale_by_its_logarithm() -> None:
