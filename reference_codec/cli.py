@@ -218,7 +218,7 @@ def _training_ready() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UserError(f"training needs {error.name}: pip install 'nacbench[codec]'") from error
+        raise UserError(f"training needs {error.name}: pip install 'nacbench[training]'") from error
 
 
 @nac.command()

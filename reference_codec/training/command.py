@@ -177,9 +177,10 @@ def _tell_data(console: Console, data: TrainingData) -> None:
     from rich.table import Table
 
     training, held = data.hours
+    speakers = len(data.validation_speakers)
     console.print(
-        f"data: {training:.2f} h to train on, {held:.2f} h by "
-        f"{len(data.validation_speakers)} speakers held out",
+        f"data: {training:.2f} h to train on, {held:.2f} h by {speakers} "
+        f"speaker{'s' * (speakers != 1)} held out",
         highlight=False,
     )
     left_out = data.cache.left_out

@@ -33,7 +33,9 @@ class TensorBoard(Observer):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise UserError("TensorBoard is not installed: pip install tensorboard") from error
+            raise UserError(
+                "TensorBoard is not installed: pip install 'nacbench[training]'"
+            ) from error
         self._open: Any = SummaryWriter
         self._directory = directory / "tensorboard"
         self._writer: Any = None

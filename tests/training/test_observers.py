@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from torch import nn
 
 from reference_codec.errors import UserError
 from reference_codec.neural_codec import NeuralCodec
-from reference_codec.training import dry_run, progress, recipe_file
+from reference_codec.training import command, dry_run, progress, recipe_file
 from reference_codec.training.data import HeldOut
 from reference_codec.training.metrics_log import MetricsLog
 from reference_codec.training.observing import Outcome
@@ -219,3 +221,18 @@ def test_a_dry_run_tells_what_a_run_would_take() -> None:
     assert 2 * coding < training < 20 * coding
     assert "GiB" in lines["memory"]
     assert lines["data"] == "2.00 h, and 0.10 h held out"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_for_a_checkpoint_and_the_second_does_not_wait(number: int) -> None:
+    asked = []
+    before = signal.signal(number, lambda *_: asked.append("at once"))
+    try:
+        watched: Any = SimpleNamespace(stop=lambda: asked.append("stop"))
+        with command._stopping_on_signals(watched):
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
+    assert asked == ["stop", "at once", "at once"]
