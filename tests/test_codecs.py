@@ -23,7 +23,8 @@ from nacbench.testing import check_codec
 
 voice = functools.cache(signals.voice)  # clips are immutable
 BUILT_IN = sorted(CODECS._builtin)
-ON_THEIR_OWN = [name for name in BUILT_IN if name not in ("command", "files")]
+NEED_AN_OPTION = ("command", "files", "nemo", "tokens")
+ON_THEIR_OWN = [name for name in BUILT_IN if name not in NEED_AN_OPTION]
 POINTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in ON_THEIR_OWN),
     ("opus", {"kbps": 6, "application": "voip"}),

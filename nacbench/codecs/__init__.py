@@ -24,9 +24,11 @@ CODECS = Registry(
         "lyra": "nacbench.codecs.lyra:Lyra",
         "mimi": "nacbench.codecs.mimi:Mimi",
         "mp3": "nacbench.codecs.mp3:Mp3",
+        "nemo": "nacbench.codecs.nemo:Nemo",
         "opus": "nacbench.codecs.opus:Opus",
         "pcm": "nacbench.codecs.pcm:Pcm",
         "speex": "nacbench.codecs.speex:Speex",
+        "tokens": "nacbench.codecs.tokens:Tokens",
         "vorbis": "nacbench.codecs.vorbis:Vorbis",
     },
 )
