@@ -6,6 +6,8 @@ until one of its commands runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ import click
 from nacbench.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from mushra_app.store import Store
     from mushra_app.study import Study
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -171,3 +176,128 @@ def serve(study: Path, db: str | None, host: str, port: int) -> None:
         raise UserError("serve: Streamlit is not installed. pip install 'nacbench[mushra]'")
     server = importlib.import_module("mushra_app.server")
     server.serve(study, host=host, port=port, db=db)
+
+
+@mushra.command()
+@STUDY
+@DB
+@click.option(
+    "--csv",
+    "from_csv",
+    type=click.Path(exists=True, path_type=Path),
+    help="Exported ratings, ours or webMUSHRA's mushra.csv, instead of the database.",
+)
+@click.option("--out", type=FOLDER, help="[default: report in STUDY]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def analyze(
+    study: Path, db: str | None, from_csv: Path | None, out: Path | None, seed: int
+) -> None:
+    """Screen listeners, summarise, test, and hold the run's metrics against the ratings."""
+    from mushra_app import analysis, report
+    from mushra_app.study import Study
+
+    loaded = Study.load(study)
+    found = _ratings(loaded, db, from_csv)
+    result = analysis.analyse(loaded, found, seed)
+    files = report.write(result, found, out or loaded.folder / report.FOLDER)
+    for excluded in result.screening.excluded:
+        click.echo(excluded.sentence)
+    for summary in result.summaries:
+        interval = f"[{summary.low:.1f}, {summary.high:.1f}]"
+        click.echo(
+            f"  {summary.condition.title:<24} median {summary.median:5.1f}   "
+            f"mean {summary.mean:5.1f} {interval}"
+        )
+    for warning in result.warnings:
+        click.echo(f"Note: {warning}")
+    click.echo(f"Written to {files[0].parent}: {', '.join(file.name for file in files)}")
+
+
+def _ratings(study: Study, db: str | None, from_csv: Path | None) -> pd.DataFrame:
+    from mushra_app import ratings, webmushra
+
+    if from_csv is not None:
+        if webmushra.is_results(from_csv):
+            practice = [item.id for item in study.training]
+            return webmushra.from_csv(from_csv, study, practice)
+        return ratings.read_csv(from_csv)
+    with _opened(study, db) as (store, number):
+        return ratings.frame(store.ratings(number))
+
+
+def _answers(study: Study, db: str | None) -> dict[str, dict[str, str]]:
+    with _opened(study, db) as (store, number):
+        return store.answers(number)
+
+
+@contextmanager
+def _opened(study: Study, db: str | None) -> Iterator[tuple[Store, int]]:
+    """The store and the study's number in it.
+
+    Raises:
+        UserError: it was never served.
+    """
+    from mushra_app.database import url_for
+    from mushra_app.store import Store
+
+    store = Store(url_for(study.folder, db))
+    try:
+        number = store.find_study(study)
+        if number is None:
+            raise UserError(
+                f"{study.folder}: nobody has rated it yet. Start it: nacbench mushra serve "
+                f"{study.folder}"
+            )
+        yield store, number
+    finally:
+        store.close()
+
+
+@mushra.command("import")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=FOLDER, required=True, help="The study's folder.")
+@click.option("--root", type=FOLDER, help="webMUSHRA's folder [default: the one above CONFIG's].")
+@click.option("--seconds", type=float, default=12.0, show_default=True, help="At most 12.")
+def import_(config: Path, out: Path, root: Path | None, seconds: float) -> None:
+    """Make a study of webMUSHRA's CONFIG (YAML); anchors are made anew."""
+    from mushra_app import prepare as making
+    from mushra_app import webmushra
+
+    name = making.slug_of(config.stem)
+    settings = making.Settings(slug=name, title=config.stem, length_s=seconds)
+    study = webmushra.import_config(config, root or config.absolute().parents[1], settings, out)
+    _describe(study)
+    _show_findings(study)
+
+
+@mushra.command()
+@STUDY
+@DB
+@click.option(
+    "--to",
+    "what",
+    type=click.Choice(["csv", "parquet", "webmushra-csv", "webmushra"]),
+    default="csv",
+    show_default=True,
+    help="Ratings, or (webmushra) the study itself as webMUSHRA's YAML with its audio.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File or folder.")
+@click.option("--questionnaire", is_flag=True, help="Its answers too (webmushra-csv).")
+def export(study: Path, db: str | None, what: str, out: Path, questionnaire: bool) -> None:
+    """Write STUDY's ratings for other programs, or the study for webMUSHRA."""
+    from mushra_app import ratings, webmushra
+    from mushra_app.study import Study
+
+    loaded = Study.load(study)
+    if what == "webmushra":
+        click.echo(webmushra.export(loaded, out))
+        return
+    found = _ratings(loaded, db, None)
+    if what == "parquet":
+        out.write_bytes(ratings.to_parquet(found))
+    elif what == "csv":
+        out.write_text(ratings.to_csv(found), encoding="utf-8")
+    else:
+        answers = _answers(loaded, db) if questionnaire else None
+        out.write_text(webmushra.to_csv(found, loaded, answers), encoding="utf-8")
+    click.echo(f"{out}: {len(found):,} scores")

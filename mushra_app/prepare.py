@@ -105,7 +105,7 @@ def from_run(
             for point, r in records.items()
         }
         return Material(
-            id=_slug(clip), reference=reference, decoded=decoded, title=clip, clip=clip,
+            id=name_of(clip), reference=reference, decoded=decoded, title=clip, clip=clip,
             noise=chosen.condition, scores=scores,
         )  # fmt: skip
 
@@ -140,7 +140,7 @@ def from_folder(folder: Path, settings: Settings, out: Path, training: int = 1) 
     """
     found = _signals(folder)
     names = list(dict.fromkeys(name for systems in found.values() for name in systems))
-    ids = dict(zip(names, _unique(map(_slug, names)), strict=True))
+    ids = dict(zip(names, unique_names(names), strict=True))
 
     def material(item: str) -> Material:
         paths = found[item]
@@ -152,7 +152,9 @@ def from_folder(folder: Path, settings: Settings, out: Path, training: int = 1) 
             ids[n]: alignment.align(reference, _like(audio.read(paths[n]), reference, paths[n]))[0]
             for n in names
         }
-        return Material(id=_slug(item), reference=reference, decoded=decoded, title=item, clip=item)
+        return Material(
+            id=name_of(item), reference=reference, decoded=decoded, title=item, clip=item
+        )
 
     items = list(found)
     practice = items[max(5, len(items) - training) :]
@@ -193,7 +195,7 @@ def build(
     rate = settings.sample_rate_hz or max(
         anchors.LOWEST_RATE_HZ, *(m.reference.sample_rate_hz for m in graded + practice)
     )
-    names = _unique(m.id for m in graded + practice)
+    names = unique_names(m.id for m in graded + practice)
     notes: list[str] = []
     ready = [
         _item(name, material, rate, settings, out, notes)
@@ -380,7 +382,7 @@ def _clear(out: Path, slug: str) -> None:
 
 
 def _ids(chosen: Chosen) -> list[str]:
-    return _unique(_slug(system.name) for system in chosen.systems)
+    return unique_names(system.name for system in chosen.systems)
 
 
 def slug_of(name: str) -> str:
@@ -388,14 +390,16 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60] or "study"
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", name.casefold()).strip("-.")[:60] or "x"
+def name_of(name: str) -> str:
+    """An id that files and addresses can have: lower case, digits, `.`, `_` and `-`."""
+    return re.sub(r"[^a-z0-9._]+", "-", name.casefold()).strip("-._")[:60] or "x"
 
 
-def _unique(names: Iterable[str]) -> list[str]:
+def unique_names(names: Iterable[str]) -> list[str]:
+    """An id for each name, none twice, none that anchors or the hidden reference have."""
     taken = set(FIXED)
     found = []
-    for name in names:
+    for name in map(name_of, names):
         number, candidate = 2, name
         while candidate in taken:
             number, candidate = number + 1, f"{name[:56]}-{number}"

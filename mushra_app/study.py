@@ -247,7 +247,7 @@ class Study(_Strict):
             raise UserError(
                 f"{path}: no {FILE} here. 'nacbench mushra prepare RUN --out DIR' writes a study."
             )
-        content = _read_yaml(file)
+        content = read_yaml(file)
         try:
             study = cls.model_validate(content)
         except ValidationError as error:
@@ -270,7 +270,7 @@ def _none(name: str) -> Any:
     raise KeyError(name)
 
 
-def _read_yaml(file: Path) -> Any:
+def read_yaml(file: Path) -> Any:
     """Plain values; size and depth are bounded and aliases refused before anything is built."""
     if file.stat().st_size > MAX_BYTES:
         raise UserError(f"{file}: over {MAX_BYTES // 2**20} MiB, which no study needs.")

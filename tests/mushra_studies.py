@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from mushra_app.store import Plan, Session, Store
 from mushra_app.study import Condition, Item, Role, Stimulus, Study
+from mushra_app.trial import plan_session
 
 ROLES: dict[str, Role] = {
     "reference": "reference",
@@ -40,3 +46,64 @@ def _item(name: str, conditions: list[str]) -> Item:
         for condition in conditions
     )  # fmt: skip
     return Item(id=name, reference=stimuli[0], conditions=stimuli, clip=name)
+
+
+def listen(
+    store: Store,
+    study: Study,
+    scores: Callable[[str, str, int], int],
+    plan: Plan = plan_session,
+    seed: int = 0,
+    until: int | None = None,
+) -> Session:
+    """One listener, through the store as the app would: rates by (item, condition, turn).
+
+    Args:
+        until: leave after so many trials.
+    """
+    number = store.add_study(study)
+    session = store.start_session(number, plan, seed=seed, consent_text="I agree.", language="en")
+    for trial in store.trials(session)[:until]:
+        graded = study.item(trial.item).conditions
+        turn = int(trial.phase == "replicate")
+        ratings = {
+            str(slot): scores(trial.item, graded[index].condition, turn)
+            for slot, index in enumerate(trial.permutation)
+        }
+        seq = trial.position
+        nonce = f"{session.id[:12]}-{seq:03}"
+        store.take(
+            session.secret,
+            [
+                {
+                    "seq": seq,
+                    "nonce": nonce,
+                    "type": "submit",
+                    "trial": trial.key,
+                    "ratings": ratings,
+                }
+            ],
+        )
+    if until is None:
+        store.finish(session)
+    return session
+
+
+def panel(
+    store: Store, study: Study, truth: Mapping[str, float], listeners: int = 15, seed: int = 0
+) -> list[Session]:
+    """Listeners with a bias and a spread of their own around the truth; the reference is found."""
+    rng = np.random.default_rng(seed)
+    hard = {(i.id, c): rng.normal(0, 4) for i in study.all_items for c in truth}
+    sessions = []
+    for number in range(listeners):
+        bias = rng.normal(0, 4)
+
+        def scores(item: str, condition: str, turn: int, bias: float = bias) -> int:
+            if study.condition(condition).role == "reference":
+                return 100
+            score = truth[condition] + hard[item, condition] + bias + rng.normal(0, 5)
+            return int(np.clip(round(score), 0, 100))
+
+        sessions.append(listen(store, study, scores, seed=number))
+    return sessions
