@@ -17,6 +17,7 @@ import numpy as np
 
 from mushra_app import statistics
 from mushra_app.prepare import METRICS_FILE
+from mushra_app.ratings import lines
 from mushra_app.screening import Screening, screen
 from mushra_app.statistics import Floats
 from mushra_app.study import Condition, Study
@@ -193,7 +194,7 @@ def _array(
     items = {item.id: n for n, item in enumerate(study.items)}
     columns = {condition.id: n for n, condition in enumerate(conditions)}
     scores = np.full((len(rows), len(items), len(columns)), math.nan)
-    for line in test.itertuples():
+    for line in lines(test):
         if line.condition in columns:
             place = rows[line.participant], items[line.item], columns[line.condition]
             scores[place] = line.score

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,8 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
     import matplotlib as mpl
 
     written = []
-    with mpl.rc_context({**STYLE, "figure.constrained_layout.use": True}):
+    style: Any = {**STYLE, "figure.constrained_layout.use": True}
+    with mpl.rc_context(style):
         for name, picture in pictures:
             figure = picture(analysis)
             for path in (folder / f"{name}.png", folder / f"{name}.svg"):

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mushra_app.store import Rated
 from nacbench.errors import UserError
@@ -26,6 +26,11 @@ def frame(rated: Sequence[Rated]) -> pd.DataFrame:
 
     rows = [{name: asdict(r)[name] for name in COLUMNS} for r in rated]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def lines(ratings: pd.DataFrame) -> list[Any]:
+    """Rows with a field for each column."""
+    return list(ratings.itertuples(index=False))
 
 
 def to_csv(ratings: pd.DataFrame) -> str:

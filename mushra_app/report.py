@@ -8,11 +8,15 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mushra_app import figures, ratings
 from mushra_app.analysis import Agreement, Analysis, Summary
 from mushra_app.statistics import BIMODAL, DRAWS, PERMUTATIONS
 from nacbench import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = "report"
 LEADERBOARD = "mushra.csv"  # what `nacbench report RUN --mushra STUDY` reads
@@ -23,15 +27,12 @@ PICTURES = {
 }
 
 
-def write(analysis: Analysis, frame: object, folder: Path) -> list[Path]:
+def write(analysis: Analysis, frame: pd.DataFrame, folder: Path) -> list[Path]:
     """Write everything into a folder; the pages first.
 
     Args:
         frame: the raw ratings, screened out or not, which go along as `ratings.csv`.
     """
-    import pandas as pd
-
-    assert isinstance(frame, pd.DataFrame)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = figures.draw(analysis, folder)
     blocks = list(_blocks(analysis))
@@ -52,7 +53,7 @@ def write(analysis: Analysis, frame: object, folder: Path) -> list[Path]:
 
 
 # A block is ("h1" | "h2" | "p" | "table" | "picture", content).
-Block = tuple[str, object]
+Block = tuple[str, Any]
 
 
 def paragraph(text: str) -> Block:
@@ -256,7 +257,7 @@ def _markdown(blocks: Sequence[Block]) -> str:
     parts = []
     for kind, content in blocks:
         if kind == "table":
-            head, body = content  # type: ignore[misc]
+            head, body = content
             parts.append(markdown_table(head, body, left=1))
         elif kind == "picture":
             parts.append(f"![{PICTURES[str(content)]}]({content}.png)")
@@ -283,7 +284,7 @@ def _html(analysis: Analysis, blocks: Sequence[Block], folder: Path) -> str:
     parts = []
     for kind, content in blocks:
         if kind == "table":
-            head, body = content  # type: ignore[misc]
+            head, body = content
             parts.append(_html_table(head, body))
         elif kind == "picture":
             data = base64.b64encode((folder / f"{content}.png").read_bytes()).decode()

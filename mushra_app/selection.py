@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nacbench.board import ANCHORS
 from nacbench.core import Record
 from nacbench.errors import UserError
 from nacbench.leaderboard import cluster, latest
@@ -64,7 +65,8 @@ def choose(
 
     Args:
         codecs: "opus" (all its points), "opus@12" (the one nearest to 12 kbit/s), or a row's name
-            as the leaderboard shows it, "Opus 12 kbps"; () for all.
+            as the leaderboard shows it, "Opus 12 kbps"; () for all but the bench's own
+            anchors (PCM, low-pass, FLAC).
         kbps: of each codec only the point whose measured payload rate is nearest.
         condition: of the run; its first where None.
         items: how many; None: 1.5 for each system, at least 5.
@@ -138,7 +140,8 @@ def _systems(
     points: Sequence[System], codecs: Sequence[str], kbps: float | None
 ) -> tuple[System, ...]:
     found: list[System] = []
-    for word in codecs or list(dict.fromkeys(p.series for p in points)):
+    competing = [p for p in points if p.codec.split(":")[0] not in ANCHORS]
+    for word in codecs or list(dict.fromkeys(p.series for p in competing)):
         name, _, rate = word.partition("@")
         of = [p for p in points if _squash(p.name) == _squash(word)] or [
             p for p in points if _squash(name) in (_squash(p.series), _squash(p.codec))
@@ -154,7 +157,8 @@ def _systems(
             of = _at_rate(of, wanted, word, bool(codecs))
         found += [p for p in of if p not in found]
     if not found:
-        raise UserError(f"no codec of the run has a payload rate near {kbps:g} kbit/s.")
+        near = "" if kbps is None else f" with a payload rate near {kbps:g} kbit/s"
+        raise UserError(f"the run has no codec{near}. Name codecs with '--codecs'.")
     return tuple(found)
 
 

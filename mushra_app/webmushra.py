@@ -56,7 +56,7 @@ def to_csv(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([BEFORE, *questions, *AFTER])
     elapsed = _elapsed_ms(frame)
-    for line in frame.itertuples():
+    for line in ratings.lines(frame):
         own = (answers or {}).get(line.participant, {})
         trial = {"test": "{}", "replicate": "{}_replicate", "training": "training_{}"}[line.phase]
         writer.writerow(
@@ -71,7 +71,7 @@ def _elapsed_ms(frame: pd.DataFrame) -> dict[str, int]:
     trials = frame.drop_duplicates("trial").sort_values(["session", "position"])
     before: dict[str, int] = {}
     found = {}
-    for line in trials.itertuples():
+    for line in ratings.lines(trials):
         since = before.get(line.session, line.started_ms)
         found[line.trial] = int(line.submitted_ms - since)
         before[line.session] = line.submitted_ms
@@ -108,6 +108,8 @@ def from_csv(path: Path, study: Study | None = None, training: Sequence[str] = (
     tail = AFTER if has_uuid else AFTER[1:]
     if tuple(header[-len(tail) :]) != tail:
         raise UserError(f"{path}:1: the header must end with {','.join(AFTER)}.")
+    items = [item.id for item in study.all_items] if study else None
+    conditions = [condition.id for condition in study.conditions] if study else None
     listeners: dict[tuple[str, ...], dict[str, int]] = {}
     rows = []
     for number, line in enumerate(lines[1:], start=2):
@@ -131,12 +133,9 @@ def from_csv(path: Path, study: Study | None = None, training: Sequence[str] = (
             {
                 "participant": name, "session": name, "finished": True, "square_row": index,
                 "trial": f"{name}/{trial}", "position": position, "phase": phase,
-                "item": _known(item, study and [i.id for i in study.all_items], path, number),
+                "item": _known(item, items, path, number),
                 "slot": 0,
-                "condition": _known(
-                    said["rating_stimulus"], study and [c.id for c in study.conditions], path,
-                    number,
-                ),
+                "condition": _known(said["rating_stimulus"], conditions, path, number),
                 "role": ROLES.get(said["rating_stimulus"], "system"),
                 "score": int(score), "moves": 1, "started_ms": 0,
                 "submitted_ms": int(said["rating_time"] or 0),

@@ -11,7 +11,18 @@ import numpy as np
 # Upper edges in kbit/s of the bands within which codecs compete: rates an octave apart.
 BAND_EDGES_KBPS = (4, 8, 16, 32, 64)
 # What headline tables show first; a suite's other metrics follow in its own order.
-HEADLINE = ("visqol", "pesq:wb", "estoi", "stoi", "mel", "si_sdr", "pesq:nb", "stft", "snr")
+HEADLINE = (
+    "mushra",
+    "visqol",
+    "pesq:wb",
+    "estoi",
+    "stoi",
+    "mel",
+    "si_sdr",
+    "pesq:nb",
+    "stft",
+    "snr",
+)
 # They frame the picture: what lossless is, and what some bits or some bandwidth alone would score.
 # Their rates say nothing, so they are shown and do not compete.
 ANCHORS = ("flac", "identity", "lowpass", "pcm")

@@ -200,7 +200,10 @@ def test_run_shows_plan_progress_leaderboard_and_where_it_lies(
     assert "scoring: 2/2, 1 failed" in result.stderr
     for series in ("Opus CBR", "EnCodec"):
         assert series in rest
-    assert result.stdout.splitlines()[-1].startswith(f"Written to {tmp_path / 'out'}: ")
+    written, prepare, serve = result.stdout.splitlines()[-3:]
+    assert written.startswith(f"Written to {tmp_path / 'out'}: ")
+    assert f"nacbench mushra prepare {tmp_path / 'out'} --kbps " in prepare
+    assert "then: nacbench mushra serve studies/" in serve
     assert (tmp_path / "out" / "leaderboard.csv").exists()
 
 

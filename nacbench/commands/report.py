@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     help="How --html embeds audio: small, or sample by sample.",
 )
 @click.option(
+    "--mushra",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="STUDY",
+    help="Also a column of listeners' scores, from 'nacbench mushra analyze STUDY'.",
+)
+@click.option(
     "--items",
     type=click.IntRange(min=0),
     default=4,
@@ -38,7 +44,13 @@ if TYPE_CHECKING:
     help="How many of the worst clips --html gives players.",
 )
 def report(
-    run: tuple[Path, ...], out: Path | None, parquet: bool, html: bool, audio: str, items: int
+    run: tuple[Path, ...],
+    out: Path | None,
+    parquet: bool,
+    html: bool,
+    audio: str,
+    mushra: Path | None,
+    items: int,
 ) -> None:
     """Rebuild leaderboard and curves from RUN; several runs merge.
 
@@ -51,7 +63,7 @@ def report(
     if out is None and len(runs) > 1:
         raise UserError("report: several runs merge into new tables. Say where with '--out DIR'.")
     table, directory = ResultTable.load(*runs), out or runs[0]
-    board = show_and_write(table, directory, parquet)
+    board = show_and_write(table, directory, parquet, study=mushra)
     if html:
         from functools import partial
 
@@ -75,11 +87,18 @@ def latest_run(path: Path) -> Path:
     return runs[-1].parent if runs else path
 
 
-def show_and_write(table: ResultTable, directory: Path, parquet: bool, again: bool = True) -> Board:
+def show_and_write(
+    table: ResultTable,
+    directory: Path,
+    parquet: bool,
+    again: bool = True,
+    study: Path | None = None,
+) -> Board:
     """Write tables and curves, print the leaderboard, and say where everything lies.
 
     Args:
         again: write even what was written from the same records before.
+        study: of a listening test, whose scores get a column.
 
     Raises:
         UserError: there are no records, or Parquet is asked for and pyarrow is not installed.
@@ -87,7 +106,10 @@ def show_and_write(table: ResultTable, directory: Path, parquet: bool, again: bo
     from nacbench.report import build, tables
 
     screen = console()
-    board, files = (build.write if again else build.refresh)(table, directory)
+    if again:
+        board, files = build.write(table, directory, study)
+    else:
+        board, files = build.refresh(table, directory)
     if parquet:
         files.append(directory / "records.parquet")
         table.to_parquet(files[-1])

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nacbench.commands.report import show_and_write
 from nacbench.commands.terminal import EXIT_FAILED_RECORDS, numbers, resumable, steps, words
 
+if TYPE_CHECKING:
+    from nacbench.board import Board
+
+NEAR = 1.5  # as 'nacbench mushra prepare --kbps' takes it
 AT_LEAST_1 = click.IntRange(min=1)
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
@@ -80,6 +85,24 @@ def run(
             loaded, limit=limit, workers=workers, out=out, fresh=fresh, retry_failed=retry_failed,
             timing=timing, progress=progress,
         )  # fmt: skip
-    show_and_write(table, progress.directory, parquet, again=False)
+    board = show_and_write(table, progress.directory, parquet, again=False)
+    if rate := crowded_kbps(board):
+        study = f"studies/{board.sections[0].suite}"
+        click.echo(
+            f"Let people listen: nacbench mushra prepare {progress.directory} --kbps {rate:.3g} "
+            f"--out {study}\n"
+            f"             then: nacbench mushra serve {study}"
+        )
     if table.something_failed:
         raise click.exceptions.Exit(EXIT_FAILED_RECORDS)
+
+
+def crowded_kbps(board: Board) -> float | None:
+    """The payload rate that most operating points are near: what a listening test can compare."""
+    rows = board.sections[0].rows
+    rates = [row.payload_kbps for row in rows if row.payload_kbps and not row.anchor]
+    return max(
+        rates,
+        key=lambda rate: sum(rate / NEAR <= other <= rate * NEAR for other in rates),
+        default=None,
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 from nacbench.board import Board
 from nacbench.leaderboard import leaderboard
+from nacbench.listeners import with_listeners
 from nacbench.report import bd_table, curves, tables
 from nacbench.results import ResultTable, to_json
 from nacbench.suspicions import suspicions
@@ -18,20 +19,26 @@ FILES = ("leaderboard.csv", "leaderboard.md", "curves.png", "curves.svg")
 KEPT = ".board.json"  # what the files were made from, and the board they show
 
 
-def write(table: ResultTable, directory: Path | str) -> tuple[Board, list[Path]]:
+def write(
+    table: ResultTable, directory: Path | str, study: Path | None = None
+) -> tuple[Board, list[Path]]:
     """Write `leaderboard.csv`, `leaderboard.md`, `curves.png` and `curves.svg`.
 
     Where Opus has a curve to hold against, `bd_rate.csv` and `bd_rate.md` too.
 
     The table may hold several runs; where two did the same work, the one loaded last counts.
 
+    Args:
+        study: of a listening test, whose scores get a column.
     Returns:
         the board, and the files in the order above.
     Raises:
-        UserError: there are no records.
+        UserError: there are no records, or the study has no scores for them.
     """
     board = leaderboard(table)
     board = replace(board, suspicious=suspicions(table, board))
+    if study is not None:
+        board = with_listeners(board, study)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     files = [directory / name for name in FILES]

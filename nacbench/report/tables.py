@@ -26,7 +26,17 @@ MARKS = {"best": " ★", "tie": " =", "": ""}
 HEADLINE_COLUMNS = 5
 DETAIL_COLUMNS = 3  # metrics with intervals that fit beside each other on GitHub
 MAX_REMARKS = 40
-DECIMALS = {"dB": 1, "LU": 1, "LUFS": 1, "MOS": 2, "MOS-LQO": 2, "Hz": 0, "ms": 1, "%": 1}
+DECIMALS = {
+    "dB": 1,
+    "LU": 1,
+    "LUFS": 1,
+    "MOS": 2,
+    "MOS-LQO": 2,
+    "Hz": 0,
+    "ms": 1,
+    "%": 1,
+    "points": 1,
+}
 SYNTHETIC = (
     "**Synthetic pack.** These clips were made by speech and music synthesisers, not recorded. "
     "Read the ranking with that in mind; suites under `suites/real` use recordings."
