@@ -174,7 +174,6 @@ def serve(study: Path, db: str | None, host: str, port: int) -> None:
 
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("serve: Streamlit is not installed. pip install 'nacbench[mushra]'")
-    server = importlib.import_module("mushra_app.server")
     from mushra_app import server
 
     server.serve(study, host=host, port=port, db=db)
