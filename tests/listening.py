@@ -31,7 +31,7 @@ ROLES = {
     "xq-opus": "system",
     "xq-nac": "system",
 }
-ITEMS = ("zw-harbour", "zw-violin", "zw-weather")
+ITEMS = ("zw-harbour", "zw-violin")
 TRAINING = ("zw-kitchen",)
 
 
@@ -40,10 +40,10 @@ def gain(condition: str) -> float:
     return 0.1 * (1 + list(ROLES).index(condition))
 
 
-def noise(item: str) -> NDArray[np.float32]:
+def noise(item: str, seconds: float = CLIP_S) -> NDArray[np.float32]:
     """`[time]`, never zero, so that a quotient of two signals is their ratio of gains."""
     rng = np.random.default_rng(sum(item.encode()))
-    magnitude = rng.uniform(0.5, 1.0, round(CLIP_S * RATE_HZ))
+    magnitude = rng.uniform(0.5, 1.0, round(seconds * RATE_HZ))
     return np.asarray(magnitude * rng.choice([-1, 1], magnitude.size), np.float32)
 
 
@@ -53,7 +53,7 @@ def write_study(
     training: tuple[str, ...] = TRAINING,
     replicate_share: float = 0.34,
     block_trials: int = 2,
-    **more: object,
+    seconds: float = CLIP_S,
 ) -> Study:
     """Every item is one noise at a level per condition; 24 bit."""
 
@@ -62,7 +62,7 @@ def write_study(
             file = f"audio/{name}/{condition}.wav"
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            samples = gain(condition) * noise(name)
+            samples = gain(condition) * noise(name, seconds)
             soundfile.write(path, samples, RATE_HZ, subtype="PCM_24")
             stored, _ = soundfile.read(path, dtype="float32")
             return Stimulus(
@@ -97,7 +97,6 @@ def write_study(
         conditions=tuple(Condition(id=c, role=role, title=c) for c, role in ROLES.items()),
         items=tuple(map(item, items)),
         training=tuple(map(item, training)),
-        **more,
     )
     study.save(folder)
     return study
