@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,8 @@ def serve(folder: Path, host: str = "127.0.0.1", port: int = 8502, db: str | Non
     store = Store(database.url_for(study.folder, db))  # fails here, in words, not in the server
     store.add_study(study)
     store.close()
-    address = f"http://{host}:{port}/"
+    named = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    address = f"http://{named}:{port}/"
     secret = service.experimenter_secret(study.folder)
     print(f"Listeners:     {address}")
     print(f"Experimenter:  {address}?experimenter={secret}   (keep this link to yourself)")

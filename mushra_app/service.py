@@ -64,10 +64,17 @@ class Service:
 @cache
 def service() -> Service:
     """The one of this process, as the environment says."""
-    study = Study.load(os.environ[STUDY_VARIABLE])
+    folder = os.environ.get(STUDY_VARIABLE)
+    study = Study.load(folder) if folder else _demo()
     store = Store(database.url_for(study.folder))
     secret = experimenter_secret(study.folder)
     return Service(study, store, store.add_study(study), Bodies(study), secret)
+
+
+def _demo() -> Study:
+    from mushra_app import demo  # brings codecs along, which no other study needs
+
+    return demo.study()
 
 
 def experimenter_secret(folder: Path) -> str:

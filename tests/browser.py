@@ -32,11 +32,15 @@ def chromium(*more: str) -> Iterator[Any]:
         pytest.skip(f"{CHROMIUM} is not there: .ci/system-packages installs it")
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more]
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, launched(playwright.chromium, *more) as browser:
+        yield browser
+
+
+@contextmanager
+def launched(kind: Any, *more: str) -> Iterator[Any]:
+    """Another browser, with flags of its own, beside one that runs: `browser.browser_type`."""
+    browser = kind.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more])
+    try:
+        yield browser
+    finally:
+        browser.close()

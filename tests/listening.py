@@ -41,10 +41,13 @@ def gain(condition: str) -> float:
 
 
 def noise(item: str, seconds: float = CLIP_S) -> NDArray[np.float32]:
-    """`[time]`, never zero, so that a quotient of two signals is their ratio of gains."""
+    """`[time]`, in syllables, never zero: a quotient of two signals is their ratio of gains."""
     rng = np.random.default_rng(sum(item.encode()))
-    magnitude = rng.uniform(0.5, 1.0, round(seconds * RATE_HZ))
-    return np.asarray(magnitude * rng.choice([-1, 1], magnitude.size), np.float32)
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    phrase = 0.6 + 0.4 * np.sin(2 * np.pi * 0.45 * time + rng.uniform(0, 6))
+    syllables = 0.08 + 0.92 * phrase * np.abs(np.sin(np.pi * 2.7 * time)) ** 1.5
+    magnitude = syllables * rng.uniform(0.5, 1.0, time.size)
+    return np.asarray(magnitude * rng.choice([-1, 1], time.size), np.float32)
 
 
 def write_study(

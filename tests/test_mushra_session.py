@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from browser import chromium
-from listening import ITEMS, ROLES, TRAINING, Server, served, write_study
+from browser import chromium, launched
+from listening import ITEMS, ROLES, TRAINING, Server, gain, noise, served, write_study
+from numpy.typing import NDArray
 
 from mushra_app import database
 from mushra_app.store import Rated, Store
@@ -31,6 +35,12 @@ class Listener:
     def __init__(self, page: Any) -> None:
         self.page = page
 
+    def picture(self, name: str) -> None:
+        """For docs/listening-tests.md, where NACBENCH_PICTURES names a folder."""
+        if folder := os.environ.get("NACBENCH_PICTURES"):
+            self.page.wait_for_timeout(700)  # for the page to come to rest
+            self.page.screenshot(path=Path(folder) / f"listening-{name}.png")
+
     def button(self, name: str) -> Any:
         return self.page.get_by_role("button", name=name, exact=True)
 
@@ -40,17 +50,20 @@ class Listener:
     def consent(self, url: str) -> None:
         self.page.goto(url)
         self.see("I have read this")
+        self.picture("consent")
         self.page.get_by_text("I have read this").click()
         self.button("Begin").click()
 
     def questions(self) -> None:
         self.see("A few questions")
+        self.picture("questions")
         self.page.get_by_text("Closed", exact=True).click()
         self.button("Next").click()
 
     def volume(self) -> None:
         self.see("Headphones and volume")
         self.button("Play").click()
+        self.picture("volume")
         self.button("The level is right").click()
 
     def begin(self, url: str) -> None:
@@ -58,6 +71,8 @@ class Listener:
         self.consent(url)
         self.questions()
         self.volume()
+        self.see("Begin the training")
+        self.picture("training")
         self.button("Begin the training").click()
         self.loaded()
 
@@ -115,8 +130,8 @@ def server(study: Study) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with chromium() as launched:
-        yield launched
+    with chromium() as running:
+        yield running
 
 
 @contextmanager
@@ -134,13 +149,20 @@ def listener(browser: Any, script: str = "", **context: Any) -> Iterator[Listene
         opened.close()
 
 
-def stored(study: Study) -> list[Rated]:
+@contextmanager
+def opened(study: Study) -> Iterator[Store]:
     store = Store(database.url_for(study.folder))
-    number = store.find_study(study)
-    assert number is not None
-    found = store.ratings(number)
-    store.close()
-    return found
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def stored(study: Study) -> list[Rated]:
+    with opened(study) as store:
+        number = store.find_study(study)
+        assert number is not None
+        return store.ratings(number)
 
 
 class Everything:
@@ -214,16 +236,21 @@ def test_a_whole_session_gives_nothing_away_and_stores_every_grade(
             scores = [100, 83 - number, 61, 40 + number, number - 1]
             one.grade_all(scores)
             assert one.shown() == [str(score) for score in scores]
+            if number == 1:
+                one.picture("trial")
             everything.collect()
             graded[number] = scores
             one.next()
             if number == study.block_trials:
                 one.see("Time for a break")
+                one.picture("break")
                 one.button("Continue").click()
         one.see("Almost done")
+        one.picture("comment")
         one.page.get_by_label("Comment").fill("All clear & quiet + <b>calm</b>")
         one.button("Finish").click()
         one.see("Thank you")
+        one.picture("done")
         everything.collect()
         one.page.locator("code").nth(1).wait_for()
         codes = one.page.locator("code").all_inner_texts()
@@ -415,7 +442,7 @@ def centre(box: dict[str, float]) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def test_no_sound_is_made_before_a_click(server: Server) -> None:
+def test_no_sound_is_made_before_a_click(server: Server, browser: Any) -> None:
     script = """
         window.made = [];
         const Real = window.AudioContext;
@@ -426,7 +453,7 @@ def test_no_sound_is_made_before_a_click(server: Server) -> None:
             }
         };"""
     flags = ("--autoplay-policy=document-user-activation-required",)
-    with chromium(*flags) as launched, listener(launched, script=script) as one:
+    with launched(browser.browser_type, *flags) as own, listener(own, script) as one:
         one.consent(server.url)
         one.questions()
         one.see("Headphones and volume")
@@ -449,9 +476,90 @@ def test_no_sound_is_made_before_a_click(server: Server) -> None:
         assert rate == 16000  # the files' own
 
 
-def test_without_a_secure_context_the_fallback_plays(server: Server) -> None:
+RECORDER = """
+    const source = `registerProcessor("recorder", class extends AudioWorkletProcessor {
+        process([input]) {
+            if (input.length) this.port.postMessage([currentFrame, input[0].slice()]);
+            return true;
+        }
+    });`;
+    window.recorded = [];
+    const connect = AudioNode.prototype.connect;
+    AudioNode.prototype.connect = function (to, ...rest) {
+        if (to === this.context.destination) {
+            const module = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+            this.context.audioWorklet.addModule(module).then(() => {
+                const recorder = new AudioWorkletNode(this.context, "recorder");
+                recorder.port.onmessage = ({ data }) => window.recorded.push(data);
+                connect.call(this, recorder);
+            });
+        }
+        return connect.call(this, to, ...rest);
+    };"""
+BLOCK = 128  # samples that the browser computes at once
+PLAYED = 1e-4  # of a level: 24-bit steps of the softest signal
+
+
+def test_what_sounds_is_the_signal_that_was_asked_for_where_the_playhead_is(
+    study: Study, server: Server, browser: Any
+) -> None:
+    asked = [0, 1, 2, 0, 5, 4, 3, 1]
+    with listener(browser, RECORDER) as one:
+        one.begin(server.url)
+        one.page.evaluate("() => { window.recorded = []; }")
+        for number in asked:
+            one.page.keyboard.press(str(number))
+            one.page.wait_for_timeout(400)
+        one.page.keyboard.press("Space")
+        recorded = one.page.evaluate("() => window.recorded.map(([f, x]) => [f, Array.from(x)])")
+        secret = re.search(r"p=([\w-]+)", one.page.url)
+        assert secret
+        with opened(study) as store:
+            session = store.find_session(secret[1])
+            assert session
+            trial = store.trials(session)[0]
+    frames = [frame for frame, _ in recorded]
+    assert np.diff(frames).tolist() == [BLOCK] * (len(frames) - 1)
+    original = noise(trial.item).astype(np.float64)
+    levels = np.array([gain("xq-original")] + [gain(list(ROLES)[i]) for i in trial.permutation])
+    heard: list[tuple[int, int, int]] = []  # frame, position, signal
+    for frame, block in recorded:
+        level = steady_level(np.array(block), original)
+        if level is None:
+            continue  # silence, a switch, or the ends of the signal
+        position, amount = level
+        fits = np.flatnonzero(np.abs(levels - amount) < PLAYED)
+        assert fits.size, amount  # between two levels there would be a cross-fade
+        heard.append((frame, position, int(fits[0])))
+    assert len(heard) > 100
+    steps = {(p2 - p1 - (f2 - f1)) % original.size for (f1, p1, _), (f2, p2, _) in pairwise(heard)}
+    assert steps == {0}  # the playhead never jumped
+    order = [signal for signal, _ in groupby(signal for _, _, signal in heard)]
+    hidden = 1 + trial.permutation.index(0)  # sounds as the reference does: told apart by nobody
+    expected = [0 if number == hidden else number for number in asked]
+    assert order == [signal for signal, _ in groupby(expected)]
+
+
+def steady_level(
+    block: NDArray[np.float64], original: NDArray[np.float64]
+) -> tuple[int, float] | None:
+    """Where in the original a block begins and how loud it is; None if it is no copy of it."""
+    looped = np.concatenate([original, original[:BLOCK]])
+    ratios = block[0] / looped[: original.size]
+    fits = np.flatnonzero(
+        np.abs(block[1] - ratios * looped[1 : original.size + 1]) < PLAYED * np.abs(ratios)
+    )
+    for position in fits:
+        level = ratios[position]
+        copy = level * looped[position : position + BLOCK]
+        if level > PLAYED and np.abs(block - copy).max() < PLAYED * level:
+            return int(position), float(level)
+    return None
+
+
+def test_without_a_secure_context_the_fallback_plays(server: Server, browser: Any) -> None:
     flag = f"--host-resolver-rules=MAP lab.test 127.0.0.1:{server.port}"
-    with chromium(flag) as launched, listener(launched) as one:
+    with launched(browser.browser_type, flag) as own, listener(own) as one:
         one.begin("http://lab.test/")
         assert one.page.evaluate("() => isSecureContext") is False
         one.grade_all([100, 80, 60, 40, 20])
@@ -562,10 +670,10 @@ def test_withdrawing_deletes_everything(tmp_path: Path, browser: Any) -> None:
         one.next()
         one.see("Now the test begins")
         assert len(stored(mine)) == SIGNALS
-        store = Store(database.url_for(mine.folder))
         secret = re.search(r"p=([\w-]+)", one.page.url)
         assert secret
-        session = store.find_session(secret[1])
+        with opened(mine) as store:
+            session = store.find_session(secret[1])
         assert session
         one.page.goto(running.url)
         one.page.get_by_text("Withdraw earlier answers").click()
@@ -574,5 +682,5 @@ def test_withdrawing_deletes_everything(tmp_path: Path, browser: Any) -> None:
         one.button("Delete everything that I gave").click()
         one.see("has been deleted")
         assert stored(mine) == []
-        assert store.find_session(secret[1]) is None
-        store.close()
+        with opened(mine) as store:
+            assert store.find_session(secret[1]) is None
