@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reference_codec.training import losses
+from reference_codec.training import losses, stft
 from reference_codec.training.losses import Spectra
 
 FLOAT32 = 2e-6  # a few rounding errors of values near one
@@ -91,6 +91,24 @@ def test_a_transform_is_computed_once_however_many_losses_ask(
     losses.multi_scale_stft(*spectra)
     losses.compressed_complex(*spectra)
     assert sorted(calls) == sorted(2 * losses.MEL_WINDOWS)
+
+
+@pytest.mark.parametrize(("window", "length"), [(32, 200), (512, 1999), (512, 2048)])
+def test_the_fast_backward_pass_is_that_of_torch(window: int, length: int) -> None:
+    x = noise(length=length)[:, 0].double().requires_grad_()
+    hann = torch.hann_window(window).double()
+    theirs = torch.stft(x, window, window // 4, window=hann, return_complex=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stft, "hann", lambda n, device: hann)
+        ours = stft.stft(x, window)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+        weights = torch.randn_like(theirs)
+        for loss in (
+            lambda z: (z * weights).real.sum() + z.imag.square().sum(),
+            lambda z: (stft.magnitude(z) if z is ours else z.abs()).log().sum(),
+        ):
+            a, b = (torch.autograd.grad(loss(z), x, retain_graph=True)[0] for z in (ours, theirs))
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
 def test_gradients_are_finite_in_digital_silence() -> None:

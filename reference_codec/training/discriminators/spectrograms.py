@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from reference_codec.training.adversarial import Judgement
+from reference_codec.training.stft import uncentred
 
 SLOPE = 0.2
 
@@ -138,18 +138,11 @@ def _spectrogram(audio: Tensor, n_fft: int, scaled: bool = True) -> Tensor:
     Scaled, white noise of unit variance has unit power in a bin.
     """
     batch, channels, time = audio.shape
-    window = _hann(n_fft, audio.device)
     flat = F.pad(audio.float(), (0, max(0, n_fft - time))).flatten(0, 1)
     with torch.autocast(audio.device.type, enabled=False):
-        z = torch.stft(flat, n_fft, n_fft // 4, window=window, center=False, return_complex=True)
-        parts = torch.view_as_real(z)
+        parts = torch.view_as_real(uncentred(flat, n_fft))
         if scaled:
-            parts = parts / window.square().sum().sqrt()
+            parts = parts / (3 / 8 * n_fft) ** 0.5  # the norm of a Hann window
     # [batch · channels, bins, frames, 2] to [batch, 2 · channels, frames, bins]
     parts = parts.view(batch, channels, *parts.shape[1:])
     return parts.permute(0, 4, 1, 3, 2).flatten(1, 2).contiguous()
-
-
-@functools.cache
-def _hann(window_length: int, device: torch.device) -> Tensor:
-    return torch.hann_window(window_length, device=device)
