@@ -243,7 +243,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("models", nargs="*", default=["seanet-24k", "dac-16k"], choices=[*KBPS, []])
+    # No `choices`: argparse holds the empty list against them.
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(KBPS))
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
@@ -251,14 +252,17 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only-memory", choices=RUNNERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    models = arguments.models or ["seanet-24k", "dac-16k"]
+    if unknown := sorted(set(models) - set(KBPS)):
+        parser.error(f"unknown model {unknown[0]}; there are {', '.join(KBPS)}")
     warnings.simplefilter("ignore")
     if arguments.only_memory:
-        code_once(arguments.only_memory, arguments.models[0], arguments.folder)
+        code_once(arguments.only_memory, models[0], arguments.folder)
         return 0
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     good = True
-    for name in arguments.models:
+    for name in models:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             prepare(name, arguments.seconds, folder)

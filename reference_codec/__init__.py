@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(name: str | Path, backend: str = "torch") -> Codec:
+def load(name: str | Path, backend: str = "torch", precision: str = "float32") -> Codec:
     """A codec by preset name, shipped checkpoint, or path; see `codec.load`."""
     from reference_codec import codec
 
-    return codec.load(name, backend)
+    return codec.load(name, backend, precision)

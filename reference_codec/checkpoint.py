@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from reference_codec.config import CodecConfig
 from reference_codec.errors import UserError
-from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec, tensors_sha256, weights_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+    from reference_codec.neural_codec import NeuralCodec
 
 
-def save(model: NeuralCodec, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+def save(model: NeuralCodec, path: str | Path, dtype: torch.dtype | None = None) -> None:
     """Write weights and config; weight norm must be folded.
 
     The file holds what decides the output, not the state of training.
 
     Args:
-        dtype: of the weights in the file. float16 halves it; the model that is loaded computes in
-            float32 with the rounded weights, and the hash is theirs.
+        dtype: of the weights in the file, float32 by default. float16 halves it; the model that is
+            loaded computes in float32 with the rounded weights, and the hash is theirs.
     """
-    weights = {name: value.to(dtype) for name, value in model.weights().items()}
+    from safetensors.torch import save_file
+
+    from reference_codec.neural_codec import tensors_sha256
+
+    weights = {name: value.to(dtype or value.dtype) for name, value in model.weights().items()}
     stored = {name: value.float() for name, value in weights.items()}
     metadata = {"config": model.config.to_json(), "weights_sha256": tensors_sha256(stored)}
     save_file(weights, Path(path), metadata)
@@ -34,19 +41,14 @@ def load(path: str | Path) -> NeuralCodec:
     Raises:
         UserError: the file is missing, no checkpoint of ours, damaged, or does not fit its config.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint.")
+    import torch
+
+    from reference_codec.neural_codec import TRAINING_STATE, NeuralCodec, weights_sha256
+
+    config, sha256 = describe(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            if "config" not in metadata:
-                raise UserError(
-                    f"{path}: has no codec config in its metadata. For weights of other "
-                    "projects see 'reference_codec.convert'."
-                )
-            config = CodecConfig.from_json(metadata["config"])
             # Without memory until the file has proven to hold such a model.
             with torch.device("meta"):
                 model = NeuralCodec(config)
@@ -61,6 +63,28 @@ def load(path: str | Path) -> NeuralCodec:
     unexpected = model.load_state_dict(tensors, strict=False)
     assert all(name.endswith(TRAINING_STATE) for name in unexpected.missing_keys)
     model.eval()
-    if weights_sha256(model) != metadata.get("weights_sha256"):
+    if weights_sha256(model) != sha256:
         raise UserError(f"{path}: weights and their hash differ. The file is damaged.")
     return model
+
+
+def describe(path: str | Path) -> tuple[CodecConfig, str]:
+    """Config and weights' hash of a checkpoint, as it tells them, without torch.
+
+    Raises:
+        UserError: the file is missing or no checkpoint of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint.")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error}).") from error
+    if "config" not in metadata:
+        raise UserError(
+            f"{path}: has no codec config in its metadata. For weights of other "
+            "projects see 'reference_codec.convert'."
+        )
+    return CodecConfig.from_json(metadata["config"]), metadata.get("weights_sha256", "")

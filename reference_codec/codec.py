@@ -21,6 +21,7 @@ from reference_codec.stream_encoder import StreamEncoder
 
 FILE_BLOCK_S = 10.0  # blocks of files: long enough that their heads cost under 1 %
 LIVE_BLOCK_S = 1.0
+PRECISIONS = ("float32", "bfloat16")
 _PIECE_S = 4.0
 _READ_BYTES = 1 << 16
 
@@ -139,7 +140,7 @@ class Codec:
         return decoder.codes(data)
 
 
-def load(name: str | Path, backend: str = "torch") -> Codec:
+def load(name: str | Path, backend: str = "torch", precision: str = "float32") -> Codec:
     """A codec by preset name, shipped checkpoint, or path of a checkpoint or an ONNX export.
 
     A preset without shipped weights gets random ones: it proves the machinery, not quality.
@@ -147,11 +148,17 @@ def load(name: str | Path, backend: str = "torch") -> Codec:
     Args:
         backend: "torch", or "onnx" for what `nac export` wrote; a path to such a directory says
             so by itself.
+        precision: "float32", or "bfloat16" for networks that are faster and give other codes; in
+            torch alone.
     Raises:
-        UserError: unknown name, a file that is no checkpoint, or no export beside it.
+        UserError: unknown name or precision, a file that is no checkpoint, or no export beside it.
     """
     path = shipped().get(str(name), Path(name))
+    if precision not in PRECISIONS:
+        raise UserError(f"unknown precision '{precision}'. Use one of: {', '.join(PRECISIONS)}.")
     if path.is_dir() or backend == "onnx":
+        if precision != "float32":
+            raise UserError(f"backend 'onnx' has no {precision}. Use --backend torch.")
         return _load_onnx(path)
     if backend != "torch":
         raise UserError(f"unknown backend '{backend}'. Use 'torch' or 'onnx'.")
@@ -159,9 +166,44 @@ def load(name: str | Path, backend: str = "torch") -> Codec:
 
     if path.suffix == ".safetensors" or path.is_file():
         prior = path.with_suffix(PRIOR_SUFFIX)
-        model = TorchBackend(checkpoint.load(path))
+        model = TorchBackend(checkpoint.load(path), precision == "bfloat16")
         return Codec(model, load_prior(prior) if prior.is_file() else None)
-    return Codec(TorchBackend(presets.build(str(name))))
+    return Codec(TorchBackend(presets.build(str(name)), precision == "bfloat16"))
+
+
+def changed_codes(
+    codec: Codec, exact: Codec, audio: Samples, sample_rate_hz: int, kbps: float | None = None
+) -> tuple[float, float]:
+    """Share of the codes that differ between two codecs of the same weights: all, and those of
+    the first codebook. A different code changes what all codebooks behind it see.
+    """
+    (_, ours), (_, theirs) = (
+        each.codes(each.encode(audio, sample_rate_hz, kbps, Coding.PACKED))
+        for each in (codec, exact)
+    )
+    different = ours != theirs
+    return float(different.mean()), float(different[:, 0].mean())
+
+
+def describe(name: str | Path, backend: str = "torch") -> tuple[CodecConfig, str]:
+    """Config and weights' hash of what `load` gives, without loading it where that can be had.
+
+    The hash of a preset without weights is "": they are drawn when it is loaded.
+
+    Raises:
+        UserError: as `load`.
+    """
+    path = shipped().get(str(name), Path(name))
+    if backend == "torch" and path.is_file():
+        from reference_codec import checkpoint
+
+        return checkpoint.describe(path)
+    if backend == "torch" and not path.is_dir() and path.suffix != ".safetensors":
+        from reference_codec import presets
+
+        return presets.config(str(name)), ""
+    codec = load(name, backend)
+    return codec.config, codec.weights_sha256
 
 
 def _load_onnx(path: Path) -> Codec:

@@ -23,9 +23,11 @@ from reference_codec.layers import Conv1d, ConvTranspose1d, Snake
 from reference_codec.neural_codec import NeuralCodec, weights_sha256
 from reference_codec.onnx_graph import (
     Graph,
+    alpha,
     convolution,
     elu,
     lstm,
+    pointwise,
     snake,
     transposed_convolution,
 )
@@ -161,22 +163,34 @@ def _leaky(g: Graph, x: str) -> str:
 
 def _sequence(g: Graph, name: str, layers: torch.nn.Sequential, x: str) -> str:
     """DAC's layers, which are all in a row."""
+    before: Tensor | None = None  # factors that `x` still lacks
     for index, layer in enumerate(layers):
         own = f"{name}.{index}"
         if isinstance(layer, Conv1d):
-            x = convolution(g, own, layer, x)
+            x, before = convolution(g, own, layer, x, before), None
         elif isinstance(layer, ConvTranspose1d):
-            x = transposed_convolution(g, own, layer, x)
+            x, before = transposed_convolution(g, own, layer, x, before), None
         elif isinstance(layer, Snake):
-            x = snake(g, own, layer, x)
+            x, before = _snake(g, own, layer, x)
         elif isinstance(layer, dac.ResidualUnit):
-            y = convolution(g, f"{own}.wide", layer.wide, snake(g, f"{own}.a", layer.snake_1, x))
-            y = snake(g, f"{own}.b", layer.snake_2, y)
-            x = g("Add", x, convolution(g, f"{own}.narrow", layer.narrow, y))
+            branch, narrower = _snake(g, f"{own}.snake_1", layer.snake_1, x)
+            inner = alpha(layer.snake_2)
+            branch = convolution(g, f"{own}.wide", layer.wide, branch, narrower, inner)
+            branch = pointwise(
+                g, f"{own}.narrow", layer.narrow, snake(g, branch), inner.reciprocal()
+            )
+            x = g("Add", x, branch)
         else:
             assert isinstance(layer, torch.nn.Tanh)
             x = g("Tanh", x)
     return x
+
+
+def _snake(g: Graph, name: str, layer: Snake, x: str) -> tuple[str, Tensor]:
+    """Its output and the factors that this lacks."""
+    inner = alpha(layer)
+    scaled = g("Mul", x, g.weight(f"{name}.alpha", inner[:, None, None]))
+    return snake(g, scaled), inner.reciprocal()
 
 
 def _codes(g: Graph, quantizer: Quantizer, latents: str, n_codebooks: str) -> str:

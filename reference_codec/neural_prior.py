@@ -180,7 +180,7 @@ class NeuralPrior:
 
     @staticmethod
     def _product(x: Ints, matrix: NDArray[np.float32]) -> Ints:
-        return (x.astype(np.float32) @ matrix).astype(np.int64)
+        return np.rint(x.astype(np.float32) @ matrix).astype(np.int64)
 
     def _matrix(self, name: str) -> NDArray[np.float32]:
         return self._tables[name].astype(np.float32)

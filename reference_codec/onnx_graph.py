@@ -6,7 +6,11 @@ A tracer would freeze lengths, hide the state and miss what makes ONNX Runtime f
   two-dimensional convolutions use a blocked layout, which is up to twice as fast;
 - a transposed convolution whose kernel is twice its stride is a convolution over two frames with
   `stride` times the channels, whose outputs are then interleaved;
-- ELU is composed of operators that are vectorised there; its own is not.
+- ELU is composed of operators that are vectorised there; its own is not;
+- Snake's factors are folded into the convolutions beside it, which leaves two passes of its five
+  besides the sine;
+- a convolution with one tap is a matrix product on three dimensions, where its neighbours run, and
+  not on a blocked layout of its own.
 
 Lengths stay dynamic, so one graph codes whole clips, pieces of streams and ragged ends.
 """
@@ -27,6 +31,7 @@ from reference_codec.layers import LSTM, Conv1d, ConvTranspose1d, Snake
 OPSET = 17
 IR_VERSION = 8  # the first that has every operator here, so that old runtimes load it
 TIME = 3
+LEAST_ALPHA = 1e-6
 END = 2**62  # past the last sample of any signal
 
 
@@ -160,8 +165,23 @@ class Graph:
         return self._constants[key]
 
 
-def convolution(g: Graph, name: str, layer: Conv1d, x: str) -> str:
-    weight = g.weight(f"{name}.weight", layer.weight.unsqueeze(2))
+def convolution(
+    g: Graph,
+    name: str,
+    layer: Conv1d,
+    x: str,
+    before: Tensor | None = None,
+    after: Tensor | None = None,
+) -> str:
+    """Args:
+    before, after: factors of its input and of its output, one per channel.
+    """
+    weights, biases = layer.weight, layer.bias
+    if before is not None:
+        weights = weights * before[:, None]
+    if after is not None:
+        weights, biases = weights * after[:, None, None], _bias(layer) * after
+    weight = g.weight(f"{name}.weight", weights.unsqueeze(2))
     attributes: dict[str, Any] = {"strides": [1, layer.step], "dilations": [1, layer.dilation[0]]}
     attributes["group"] = layer.groups
     if g.streams:
@@ -170,9 +190,16 @@ def convolution(g: Graph, name: str, layer: Conv1d, x: str) -> str:
         x = _mirrored(g, layer, x)
     elif layer.surround:
         attributes["pads"] = [0, layer.left, 0, layer.right]
-    bias = [] if layer.bias is None else [g.weight(f"{name}.bias", layer.bias)]
+    bias = [] if biases is None else [g.weight(f"{name}.bias", biases)]
     x = g("Conv", x, weight, *bias, **attributes)
     return x if layer.norm is None else _group_norm(g, name, layer, x)
+
+
+def pointwise(g: Graph, name: str, layer: Conv1d, x: str, before: Tensor) -> str:
+    """A convolution with one tap. `before`: factors of its input."""
+    weight = g.weight(f"{name}.weight", layer.weight * before[:, None])
+    bias = g.weight(f"{name}.bias", _bias(layer))
+    return g("Unsqueeze", g("Conv", g("Squeeze", x, g.ints(2)), weight, bias), g.ints(2))
 
 
 def _continued(g: Graph, layer: Conv1d, x: str) -> str:
@@ -234,14 +261,20 @@ def _mirrored(g: Graph, layer: Conv1d, x: str) -> str:
     return g.join(before, x, after)
 
 
-def transposed_convolution(g: Graph, name: str, layer: ConvTranspose1d, x: str) -> str:
-    """Output sample s·t + j sums weight j times frame t and weight j + s times frame t - 1."""
+def transposed_convolution(
+    g: Graph, name: str, layer: ConvTranspose1d, x: str, before: Tensor | None = None
+) -> str:
+    """Output sample s·t + j sums weight j times frame t and weight j + s times frame t - 1.
+
+    Args:
+        before: factors of its input, one per channel.
+    """
     stride = layer.stride[0]
     assert layer.kernel_size[0] == 2 * stride, "as in all families here"
-    weight = layer.weight.view(*layer.weight.shape[:2], 2, stride).flip(2)  # [in, out, frame, j]
+    weights = layer.weight if before is None else layer.weight * before[:, None, None]
+    weight = weights.view(*layer.weight.shape[:2], 2, stride).flip(2)  # [in, out, frame, j]
     weight = weight.permute(1, 3, 0, 2).reshape(-1, layer.in_channels, 1, 2)
-    assert layer.bias is not None
-    bias = g.weight(f"{name}.bias", layer.bias.repeat_interleave(stride))
+    bias = g.weight(f"{name}.bias", _bias(layer).repeat_interleave(stride))
     if g.streams:
         state = g.recall("batch", layer.in_channels, 1, 1)
         x = g.join(state, x)
@@ -317,9 +350,20 @@ def elu(g: Graph, x: str) -> str:
     return g("Max", x, below)
 
 
-def snake(g: Graph, name: str, layer: Snake, x: str) -> str:
-    alpha = layer.alpha.unsqueeze(2)
-    wave = g("Sin", g("Mul", x, g.weight(f"{name}.alpha", alpha)))
-    power = g("Mul", wave, wave)
-    inverse = g.weight(f"{name}.inverse", (alpha + 1e-9).reciprocal())
-    return g("Add", x, g("Mul", power, inverse))
+def snake(g: Graph, x: str) -> str:
+    """αx to α times Snake's output, αx + sin²(αx): see `alpha`."""
+    wave = g("Sin", x)
+    return g("Add", x, g("Mul", wave, wave))
+
+
+def alpha(layer: Snake) -> Tensor:
+    """Its α per channel: a factor of what precedes `snake`, a divisor for what follows."""
+    # A channel learnt to be linear has an α next to zero, by which nothing can be divided; with
+    # this one its output is off by a millionth of its input's square.
+    flat = layer.alpha[:, 0]
+    return flat.where(flat.abs() > LEAST_ALPHA, flat.new_tensor(LEAST_ALPHA))
+
+
+def _bias(layer: Conv1d | ConvTranspose1d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias

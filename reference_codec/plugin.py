@@ -7,7 +7,10 @@ and checksums included.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import io
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -53,11 +56,11 @@ class Reference:
         if coding is not None and coding.upper() not in Coding.__members__:
             raise ValueError(f"coding '{coding}' is none of packed, adaptive, neural")
         try:
-            self._codec = codec_module.load(model, backend)
-            self._n_codebooks = self._codec.config.codebooks_at(kbps)
+            config, self._weights_sha256 = codec_module.describe(model, backend)
+            self._n_codebooks = config.codebooks_at(kbps)
         except CodecUserError as error:
             raise UserError(str(error)) from error
-        config = self._codec.config
+        self._model, self._backend = model, backend
         self._block_s = codec_module.FILE_BLOCK_S if packet_ms is None else packet_ms / 1000
         self._kbps, self._coding = kbps, Coding[coding.upper()] if coding else None
         self.sample_rates_hz = (config.sample_rate_hz,)
@@ -70,17 +73,25 @@ class Reference:
 
     @classmethod
     def missing(cls) -> str | None:
-        try:
-            import crc32c  # noqa: F401
-            import safetensors  # noqa: F401
-            import torch  # noqa: F401
-        except ImportError as error:
-            return f"needs {error.name}: pip install 'nacbench[codec]'"
+        for package in ("crc32c", "safetensors", "torch"):
+            if importlib.util.find_spec(package) is None:  # importing torch takes a second
+                return f"needs {package}: pip install 'nacbench[codec]'"
         return None
 
     def build_id(self) -> str:
         runtime = f"{self._runtime} {metadata.version(self._runtime)}"
-        return f"{runtime} weights {self._codec.weights_sha256[:16]}"
+        if self._weights_sha256:
+            return f"{runtime} weights {self._weights_sha256[:16]}"
+        return f"{runtime} weights drawn by {_sources_sha256()[:16]}"
+
+    @cached_property
+    def _codec(self) -> codec_module.Codec:
+        try:
+            if self._weights_sha256:
+                return codec_module.load(self._model, self._backend)
+            return _preset(self._model)
+        except CodecUserError as error:
+            raise UserError(str(error)) from error
 
     def encode(self, clip: Clip) -> Bitstream:
         data = self._codec.encode(
@@ -105,3 +116,17 @@ class Reference:
     def tokens(self, bitstream: Bitstream) -> NDArray[np.int64]:
         """The codes, `[codebooks, frames]`."""
         return self._codec.codes(bitstream.payload)[1][0]
+
+
+@lru_cache(maxsize=1)  # every operating point of a preset draws the same weights
+def _preset(name: str) -> codec_module.Codec:
+    return codec_module.load(name)
+
+
+@lru_cache(maxsize=1)
+def _sources_sha256() -> str:
+    """Of this package: what decides untrained weights, besides the version of torch."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

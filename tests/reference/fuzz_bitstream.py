@@ -45,7 +45,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
 
 if __name__ == "__main__":
     assert INFO.model
-    options = [*sys.argv, f"-max_len={LARGEST_BYTES}", "-timeout=10", "-rss_limit_mb=2048"]
+    options = [*sys.argv, f"-max_len={LARGEST_BYTES}", "-timeout=60", "-rss_limit_mb=2048"]
     assert reference_codec.entropy
     atheris.Setup(options, read, custom_mutator=mutate)
     atheris.Fuzz()

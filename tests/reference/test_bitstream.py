@@ -205,7 +205,7 @@ def survive(count: int, seed: int) -> None:
         originals.append(SEED_FILE.read_bytes()[:1300])
     for number in range(count):
         data = mutated(originals[number % len(originals)], rng)
-        started = time.perf_counter()
+        started = time.process_time()  # a busy machine is no hang
         for read in (
             read_all,
             lambda d: read_all(d, resync=True),
@@ -215,7 +215,7 @@ def survive(count: int, seed: int) -> None:
                 read(data)
             except BitstreamError as error:
                 assert 0 <= error.offset <= len(data), data.hex()
-        assert time.perf_counter() - started < 5, data.hex()
+        assert time.process_time() - started < 5, data.hex()
 
 
 def test_two_thousand_mutated_files_are_read_or_refused() -> None:
@@ -227,8 +227,9 @@ def test_two_thousand_mutated_files_are_read_or_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_mutated_files_are_read_or_refused() -> None:
-    survive(100_000, seed=1)
+@pytest.mark.parametrize("quarter", range(4))  # for as many processes
+def test_a_hundred_thousand_mutated_files_are_read_or_refused(quarter: int) -> None:
+    survive(25_000, seed=10 + quarter)
 
 
 @pytest.mark.skipif(not SEED_FILE.exists(), reason="the founding project's file is not at hand")

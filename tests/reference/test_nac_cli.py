@@ -1,6 +1,7 @@
 """The `nac` command: files, pipes, errors in one line, memory that does not grow."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 import soundfile
 import tiny
 
+import reference_codec
 from reference_codec import checkpoint
 
 ROOT = Path(__file__).parents[2]
+BFLOAT16 = ("--precision", "bfloat16")
 SEED_FILE = ROOT.parent / "shared/data/seed_nac/8kn.nac"
 
 
@@ -72,6 +75,7 @@ def test_standard_input_and_output_work(model: Path, clip: Path) -> None:
         (("encode", "MODEL", "out.nac", "--model", "MODEL"), "not readable as audio"),
         (("encode", "CLIP", "out.nac", "--model", "MODEL", "--kbps", "0.1"), "below its lowest"),
         (("encode", "CLIP", "out.nac", "--model", "MODEL", "--coding", "neural"), "no neural"),
+        (("encode", "CLIP", "out.nac", "--model", "EXPORT", *BFLOAT16), "Use --backend torch"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -80,6 +84,7 @@ def test_a_mistake_is_one_line_and_status_2(
     places = {
         "CLIP": clip,
         "MODEL": model,
+        "EXPORT": model.parent,
         "out.nac": tmp_path / "o.nac",
         "out.wav": tmp_path / "o",
     }
@@ -88,6 +93,46 @@ def test_a_mistake_is_one_line_and_status_2(
     assert complaint in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
     assert list(tmp_path.iterdir()) == [clip]  # nothing half-written stays
+
+
+def test_encoding_with_an_export_starts_without_torch(model: Path, tmp_path: Path) -> None:
+    """Importing PyTorch alone would take the second and a half that a start may last."""
+    clip, folder, coded = tmp_path / "clip.wav", tmp_path / "model.onnx", tmp_path / "clip.nac"
+    soundfile.write(clip, tiny.music(10.0, 16_000).T, 16_000)
+    assert nac("export", model, folder).returncode == 0
+    program = (
+        "import sys\n"
+        "from reference_codec.cli import nac\n"
+        "nac.main(sys.argv[1:], standalone_mode=False)\n"
+        "print(*sys.modules)\n"
+    )
+    call = [sys.executable, "-c", program, "encode", clip, coded, "--model", folder]
+    done = subprocess.run(list(map(str, call)), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "onnx", "transformers", "nacbench", "pandas", "matplotlib"}
+    assert coded.stat().st_size > 1000
+
+
+def test_bfloat16_says_how_many_codes_it_changes(model: Path, clip: Path, tmp_path: Path) -> None:
+    exact, rough = tmp_path / "exact.nac", tmp_path / "rough.nac"
+    for coded, precision in ((exact, "float32"), (rough, "bfloat16")):
+        done = nac("encode", clip, coded, "--model", model, "--precision", precision)
+        assert done.returncode == 0, done.stderr
+    said = re.fullmatch(
+        r"bfloat16 changes ([\d.]+)% of the codes and ([\d.]+)% of the first codebook's "
+        r"\(first 1\.0 s, beside float32\)\n",
+        done.stderr.decode(),
+    )
+    assert said is not None
+    codec = reference_codec.load(model)
+    (_, ours), (_, theirs) = (codec.codes(file.read_bytes()) for file in (rough, exact))
+    different = 100 * (ours != theirs)
+    assert float(said[1]) == pytest.approx(different.mean(), abs=0.051)
+    assert float(said[2]) == pytest.approx(different[:, 0].mean(), abs=0.051)
+    assert 0 < different.mean() < 50
+    assert nac("decode", rough, tmp_path / "out.wav", "--model", model).returncode == 0
 
 
 def test_models_lists_presets_and_says_that_they_are_untrained() -> None:

@@ -101,6 +101,29 @@ def test_noise_on_the_floats_in_between_cannot_change_a_bit(
     assert (prior.decode(data, 40, 4) == codes).all()
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_another_librarys_products_give_the_same_file(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's matrix products, padded to another batch, on whatever device there is."""
+    torch = pytest.importorskip("torch")
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    prior = NeuralPrior(random_tables(5))
+    codes = random_codes(6, 40, 4)
+    data = prior.encode(codes)
+
+    def product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        rows = torch.as_tensor(np.atleast_2d(x), dtype=torch.float32, device=device)
+        batch = torch.cat([rows, torch.randn(17, rows.shape[1], device=device)])
+        out = (batch @ torch.as_tensor(matrix, device=device))[: len(rows)].cpu().numpy()
+        return np.rint(out).astype(np.int64).reshape(*x.shape[:-1], -1)
+
+    monkeypatch.setattr(NeuralPrior, "_product", staticmethod(product))
+    assert prior.encode(codes) == data
+    assert (prior.decode(data, 40, 4) == codes).all()
+
+
 @pytest.mark.parametrize("threads", ["1", "8"])
 def test_a_file_decodes_in_another_process_with_other_thread_counts(
     threads: str, tmp_path: Path

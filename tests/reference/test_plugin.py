@@ -1,5 +1,9 @@
 """The reference codec as the bench sees it."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 import tiny
@@ -8,6 +12,7 @@ from nacbench import coding
 from nacbench.core import Bitstream, Clip
 from nacbench.errors import DecodeError, UserError
 from reference_codec import checkpoint
+from reference_codec.neural_codec import weights_sha256
 from reference_codec.plugin import Reference
 
 BY_PATH = "reference_codec.plugin:Reference"
@@ -42,6 +47,24 @@ def test_a_damaged_payload_is_a_decode_error(model: str) -> None:
 def test_presets_are_untrained_and_checkpoints_are_not(model: str) -> None:
     assert Reference("seanet-16k").untrained
     assert not Reference(model).untrained
+
+
+def test_what_a_codec_is_can_be_told_without_its_weights(model: str) -> None:
+    """A run with everything cached asks no more, and must not wait for PyTorch."""
+    program = f"""
+        import sys
+        from nacbench import coding
+        for model in ("seanet-16k", {model!r}):
+            codec = coding.build("reference", {{"model": model, "kbps": 3}})
+            print(codec.build_id(), codec.nominal_kbps, codec.untrained)
+        assert "torch" not in sys.modules
+    """
+    run = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(run, check=True, capture_output=True, text=True, timeout=60)
+    preset, trained = done.stdout.splitlines()
+    assert "weights drawn by" in preset and preset.endswith("3.0 True")
+    hash_ = weights_sha256(checkpoint.load(model))
+    assert f"weights {hash_[:16]} " in trained and trained.endswith("False")
 
 
 def test_an_unknown_model_is_named_with_a_suggestion() -> None:
