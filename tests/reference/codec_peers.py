@@ -29,6 +29,13 @@ def noise(channels: int, length: int, seed: int = 5) -> Tensor:
     return AUDIO_LEVEL * (white + white.cumsum(-1) / math.sqrt(length))
 
 
+def encodec_coder() -> ModuleType:
+    """The arithmetic coder of Meta's `encodec` package."""
+    _installed("encodec", "encodec")
+    import_torchaudio()
+    return importlib.import_module("encodec.quantization.ac")
+
+
 def transformers_encodec(seed: int = 0, **options: Any) -> Any:
     """`transformers`' EncodecModel; without options the published 24 kHz model's shape."""
     from transformers import EncodecConfig, EncodecModel

@@ -12,7 +12,14 @@ from reference_codec.presets import PRESETS
 BY_PATH = "reference_codec.plugin:Reference"
 
 
-@pytest.mark.parametrize("name", tiny.CONFIGS)
+# Causal steps, whole segments, and windows: the three ways to code a clip. Others are slow.
+FAST = ("tiny-causal", "tiny-segments", "tiny-dac")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n not in FAST)) for n in tiny.CONFIGS],
+)
 def test_every_family_keeps_the_contract_of_codecs(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     checkpoint.save(tiny.model(name), path)
@@ -20,6 +27,7 @@ def test_every_family_keeps_the_contract_of_codecs(name: str, tmp_path: Path) ->
     assert report.measured["payload_kbps"] > 0
 
 
+@pytest.mark.slow
 def test_an_export_keeps_the_contract_of_codecs(tmp_path: Path) -> None:
     export.export(tiny.model("tiny-causal"), tmp_path)
     check_codec(BY_PATH, model=str(tmp_path))
@@ -32,4 +40,4 @@ def test_every_published_size_keeps_the_contract_of_codecs(name: str) -> None:
     config = PRESETS[name]
     report = check_codec("reference", model=name, kbps=config.kbps[0])
     # Entropy coding may save, the heads of file and blocks cost; a second has both.
-    assert 0 < report.measured["payload_kbps"] < 2 * config.kbps[0] * (config.channels) + 2
+    assert 0 < report.measured["payload_kbps"] < 2 * config.kbps[0] * config.channels + 2
