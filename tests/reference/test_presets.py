@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+import reference_codec
 from nacbench.testing import check_codec
 from reference_codec import checkpoint, export
 from reference_codec.presets import PRESETS
@@ -41,3 +42,11 @@ def test_every_published_size_keeps_the_contract_of_codecs(name: str) -> None:
     report = check_codec("reference", model=name, kbps=config.kbps[0])
     # Entropy coding may save, the heads of file and blocks cost; a second has both.
     assert 0 < report.measured["payload_kbps"] < 2 * config.kbps[0] * config.channels + 2
+
+
+def test_the_documentation_places_every_file_and_every_preset() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference-codec.md").read_text(encoding="utf-8")
+    files = {path.name for path in Path(reference_codec.__file__).parent.glob("*.py")}
+    table = page.partition("## File → paper")[2].partition("\n## ")[0]
+    assert {name for name in files if f"`{name}`" not in table} == {"__init__.py"}
+    assert {name for name in PRESETS if f"`{name}`" not in page} == set()
