@@ -58,6 +58,16 @@ class Fixed(Tin):
         pass
 
 
+class Model(Tin):
+    """With an argument, and rates besides."""
+
+    name = "model"
+    argument = "file"
+
+    def __init__(self, file: str = "none", kbps: float = 8):
+        pass
+
+
 class Absent(Tin):
     name = "absent"
 
@@ -82,7 +92,7 @@ class Rows:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry, things in (
-        (CODECS, {"tin": Tin, "bits": Bits, "fixed": Fixed, "absent": Absent}),
+        (CODECS, {"tin": Tin, "bits": Bits, "fixed": Fixed, "model": Model, "absent": Absent}),
         (METRICS, {"likeness": Likeness, "likeness:b": Likeness, "mel:dac": Likeness}),
         (SOURCES, {"rows": Rows}),
     ):
@@ -272,6 +282,7 @@ def test_codec_selects_by_name_series_or_argument_and_adds_what_the_suite_lacks(
     assert keys(codecs=["tin"], kbps=[12, 14]) == ["tin(kbps=12)", "tin(kbps=14)"]
     assert keys(codecs=["bits", "tin"], kbps=[6]) == ["bits(bits=8)", "tin(kbps=6)"]
     assert keys(codecs=["fixed"], kbps=[64]) == ["fixed()"]
+    assert keys(codecs=["model:x"], kbps=[6]) == ['model(file="x",kbps=6)']
     assert load(tmp_path, GOOD, codecs=["fixed"]).points[0].setting == "64 kbps"
     assert problems(tmp_path, GOOD, codecs=["fixed"], kbps=[6, 8]) == [
         "--codec: codec 'fixed' runs at 64 kbps, not at 6, 8."

@@ -54,10 +54,12 @@ def _with_rates(
     Args:
         own, added: its points in the suite, or else those it has by default.
     """
-    codec = (own or added)[0].point.codec
+    point = (own or added)[0].point
+    codec, others = point.codec, {k: v for k, v in point.options.items() if k != "kbps"}
     lacking = [rate for rate in kbps if rate not in {item.kbps for item in own}]
     if lacking and "kbps" in parameters(CODECS.get(codec)):
-        asked = expand([(place, Entry(name=codec, options={"kbps": lacking}))], document)
+        entry = Entry(name=codec, options={**others, "kbps": lacking})
+        asked = expand([(place, entry)], document)
         return [item for item in own if item.kbps in kbps] + asked
     kept = [item for item in own or added if item.kbps is None or item.kbps in kbps]
     if not kept:

@@ -197,8 +197,16 @@ def _tell_data(console: Console, data: TrainingData) -> None:
 @contextmanager
 def _decoding(console: Console | None) -> Iterator[Callable[[str, int, int], None]]:
     """A bar while recordings are decoded; nothing where the cache is there already."""
-    if console is None or not console.is_terminal:
+    if console is None:
         yield lambda what, done, total: None
+        return
+    if not console.is_terminal:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if done == 1:
+                console.print(f"decoding {total:,} {what}", highlight=False)
+
+        yield tell
         return
     from rich.progress import Progress
 

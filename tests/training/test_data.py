@@ -314,3 +314,15 @@ def test_recorded_noises_are_repeated_where_they_are_too_short(folder: Path) -> 
     noisy = data(cached(folder), noises=noises)._noise(np.random.default_rng(0), 4000)
     assert noisy.shape == (1, 4000)
     assert np.square(noisy[0, 3000:]).mean() == pytest.approx(0.125, rel=0.05)
+
+
+def test_stereo_crops_go_through_every_step(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, hz in (("a", 300), ("b", 700)):
+        stereo = np.stack([tone(hz, 1), tone(2 * hz, 1)], axis=1)
+        soundfile.write(tmp_path / "in" / f"{name}.wav", stereo, RATE)
+    crops = data(cached(tmp_path / "in", channels=2), augment=everything()).crops(0)
+    assert crops.shape == (4, 2, 4000)
+    assert np.isfinite(crops).all()
+    assert np.abs(crops).max() <= 1
+    assert not np.allclose(crops[:, 0], crops[:, 1])

@@ -1,13 +1,17 @@
 """Recipes: the packaged ones are whole, and every mistake is a sentence with its place."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from reference_codec.errors import UserError
+from reference_codec.presets import PRESETS
 from reference_codec.training import recipe_file
-from reference_codec.training.recipe import Recipe
+from reference_codec.training.model_changes import changed_config, changes_for
+from reference_codec.training.recipe import ModelChoice, Recipe
 
 NAMES = ["dac-44k", "encodec-24k", "encodec-48k-stereo", "low-frame-rate-22k", "speech-16k", "tiny"]
 
@@ -124,3 +128,18 @@ def test_numbers_are_written_as_people_write_them() -> None:
     assert recipe.optimiser.learning_rate == 3e-4
     assert recipe.losses.mel == 1.0
     assert Recipe.model_validate(recipe.model_dump()) == recipe
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_any_codec_can_be_said_as_changes_to_a_preset(name: str) -> None:
+    preset = dataclasses.replace(PRESETS[name], kbps=PRESETS[name].kbps[-1:])
+    choice = ModelChoice.model_validate_json(json.dumps(changes_for(preset)))
+    config, problems = changed_config(name, choice)
+    assert problems == []
+    assert config == dataclasses.replace(preset, source="")
+
+
+def test_a_codec_whose_segments_no_preset_has_is_refused() -> None:
+    odd = dataclasses.replace(PRESETS["seanet-48k-stereo"], overlap=0.3)
+    with pytest.raises(UserError, match="no preset works in segments"):
+        changes_for(odd)
