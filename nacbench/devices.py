@@ -17,6 +17,7 @@ from nacbench.errors import UserError
 
 DEVICE, BATCH = "NACBENCH_DEVICE", "NACBENCH_BATCH"
 CHOICES = ("cpu", "cuda", "auto")
+OUT_OF_MEMORY = "out of memory on the GPU"
 T = TypeVar("T")
 
 
@@ -91,10 +92,10 @@ def run(work: Callable[[str, int], T]) -> tuple[T, tuple[str, ...]]:
         free_memory()
         if batch > 1:
             batch //= 2
-            notes = (f"out of memory on the GPU: batch {batch}",)
+            notes = (f"{OUT_OF_MEMORY}: batch {batch}",)
         else:
             device = "cpu"
-            notes = ("out of memory on the GPU: done on the processor",)
+            notes = (f"{OUT_OF_MEMORY}: done on the processor",)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -96,7 +96,8 @@ class PretrainedCodec(ABC):
                 waveform = torch.from_numpy(clip.samples.copy())[None].to(device)
                 return self._encode(self._network(device), waveform, batch)
 
-        (tokens, side), self.notes = devices.run(work)
+        (tokens, side), arisen = devices.run(work)
+        self.notes = tuple(dict.fromkeys((*self.notes, *arisen)))
         stream = TokenStream(clip.length, tokens, side)
         return Bitstream(token_stream.pack(stream, self.codebook_sizes))
 
@@ -110,7 +111,8 @@ class PretrainedCodec(ABC):
                 decoded = self._decode(self._network(device), stream, device, batch)
                 return np.asarray(decoded.float().cpu().numpy(), np.float32)
 
-        samples, self.notes = devices.run(work)
+        samples, arisen = devices.run(work)
+        self.notes = tuple(dict.fromkeys((*self.notes, *arisen)))
         samples = samples.reshape(self.channels[0], -1)
         return Clip(audio.fit_length(samples, stream.length), self.sample_rates_hz[0])
 

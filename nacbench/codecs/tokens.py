@@ -63,9 +63,10 @@ class TokenCodec(ABC):
         self.notes: tuple[str, ...] = ()
 
     def encode(self, clip: Clip) -> Bitstream:
-        found, self.notes = devices.run(
+        found, arisen = devices.run(
             lambda device, batch: _array(self._model(device).encode(clip.samples))
         )
+        self.notes = tuple(dict.fromkeys((*self.notes, *arisen)))
         tokens = found[: len(self.codebook_sizes)]
         if tokens.dtype.kind not in "iu":
             raise ValueError(f"the model's tokens are {tokens.dtype}, not whole numbers")
@@ -79,9 +80,10 @@ class TokenCodec(ABC):
 
     def decode(self, bitstream: Bitstream) -> Clip:
         stream = self._parsed(bitstream)
-        samples, self.notes = devices.run(
+        samples, arisen = devices.run(
             lambda device, batch: _array(self._model(device).decode(stream.tokens))
         )
+        self.notes = tuple(dict.fromkeys((*self.notes, *arisen)))
         samples = samples.astype(np.float32).reshape(self.channels[0], -1)
         return Clip(audio.fit_length(samples, stream.length), self.sample_rates_hz[0])
 

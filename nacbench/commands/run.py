@@ -50,6 +50,14 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
     help="Your own recordings instead of the suite's clips.",
 )
 @click.option("--data", type=DIRECTORY, metavar="DIR", help="Where fetched recordings lie.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    help="Where networks run. [default: cpu]",
+)
+@click.option(
+    "--batch-size", type=AT_LEAST_1, metavar="N", help="Pieces that go through a network together."
+)
 @click.option("--parquet", is_flag=True, help="Also write records.parquet.")
 @click.option("--timing/--no-timing", default=True, help="Measure speed after the scoring.")
 def run(
@@ -64,6 +72,8 @@ def run(
     retry_failed: bool,
     audio: Path | None,
     data: Path | None,
+    device: str | None,
+    batch_size: int | None,
     parquet: bool,
     timing: bool,
 ) -> None:
@@ -72,12 +82,18 @@ def run(
     SUITE is a file or the name of one in suites/: speech, noisy_speech, music, real/speech.
     Stop it when you like; the same command goes on from there.
     """
+    from nacbench import devices
     from nacbench import suite as suites
     from nacbench.commands.progress import Shown
     from nacbench.runner import run as run_suite
 
     if data:
         os.environ["NACBENCH_DATA"] = str(data.resolve())  # workers inherit it
+    if device:
+        os.environ[devices.DEVICE] = device
+    if batch_size:
+        os.environ[devices.BATCH] = str(batch_size)
+    devices.described()  # a GPU that is not there is said now
     loaded = suites.load(suite, codecs=codec, kbps=kbps, metrics=metric, audio=audio)
     with resumable("the same command goes on from here."), steps() as shown:
         progress = Shown(shown)

@@ -22,6 +22,7 @@ def code_and_score(plan: Plan, task: Task, pace: Pace) -> Generator[Call, Any, R
         return _failed(plan, task, reason, {})
     answer = yield Call("judge", Hearing(task))
     streams = None
+    notes: tuple[str, ...] = ()
     excluded: dict[str, str] = {}
     while True:
         if isinstance(answer, Failure):
@@ -36,9 +37,9 @@ def code_and_score(plan: Plan, task: Task, pace: Pace) -> Generator[Call, Any, R
             encoded = yield Call("encoder", task)
             if isinstance(encoded, Failure):
                 return _failed(plan, task, str(encoded), encoded.facts)
-            streams = encoded.value
+            streams, notes = encoded.value.streams, encoded.value.notes
             pace.learn(task, encoded.seconds, duration_s(task.ref))
-        answer = yield Call("judge", Hearing(task, streams, excluded))
+        answer = yield Call("judge", Hearing(task, streams, notes, excluded))
 
 
 def _record(plan: Plan, task: Task, verdict: Verdict) -> Record:

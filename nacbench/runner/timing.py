@@ -17,8 +17,9 @@ from typing import Any
 
 import psutil
 
-from nacbench import coding
+from nacbench import coding, devices
 from nacbench.core import Bitstream, Clip, ClipRef, OperatingPoint, Timing
+from nacbench.devices import OUT_OF_MEMORY
 from nacbench.executors import Call, Failure, Stage
 from nacbench.identity import digest
 from nacbench.runner.planning import Plan
@@ -80,6 +81,9 @@ class Timer:
             encode_s.append(seconds)
             stage("decode")
             decode_s.append(_timed_decode(decoder, streams))
+        for coder in (encoder, decoder):
+            if gave_way := [note for note in getattr(coder, "notes", ()) if OUT_OF_MEMORY in note]:
+                raise RuntimeError(gave_way[0])  # the time is not this device's
         audio_s = sum(clip.duration_s for clip in clips)
         return Reading(
             encode_rtf=statistics.median(encode_s) / audio_s,
@@ -169,16 +173,22 @@ def _first_seconds(clips: Sequence[Clip], seconds: float) -> list[Clip]:
 
 
 def _timed_encode(encoder: Any, parts: Sequence[Clip]) -> tuple[float, list[Bitstream]]:
-    began = time.perf_counter()
+    began = _now()
     streams = [encoder.encode(part) for part in parts]
-    return time.perf_counter() - began, streams
+    return _now() - began, streams
 
 
 def _timed_decode(decoder: Any, streams: Sequence[Bitstream]) -> float:
-    began = time.perf_counter()
+    began = _now()
     for stream in streams:
         decoder.decode(stream)
-    return time.perf_counter() - began
+    return _now() - began
+
+
+def _now() -> float:
+    """Seconds, when a GPU has done all that it was given."""
+    devices.synchronise()
+    return time.perf_counter()
 
 
 def _reset_peak() -> bool:

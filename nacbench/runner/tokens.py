@@ -97,7 +97,7 @@ def tally(task: Task) -> Generator[Call, Any, Tally | Failure]:
         encoded = yield Call("encoder", task)
         if isinstance(encoded, Failure):
             return encoded
-        answer = yield Call("tokens", (task, encoded.value))
+        answer = yield Call("tokens", (task, encoded.value.streams))
     if isinstance(answer, Failure):
         return answer
     total: Tally = answer.value

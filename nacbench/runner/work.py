@@ -77,11 +77,13 @@ class Hearing:
 
     Attributes:
         streams: from the encoder; None asks whether the cache has them.
+        notes: what the encoder has to say about them.
         excluded: metric -> why it is not tried again on this task.
     """
 
     task: Task
     streams: tuple[Bitstream, ...] | None = None
+    notes: tuple[str, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -185,21 +187,32 @@ def about(task: Task) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """The bitstreams of a clip, one per coded channel group, and what arose while coding them."""
+
+    streams: tuple[Bitstream, ...]
+    notes: tuple[str, ...] = ()
+
+
 class Encoder:
-    """Task -> the bitstreams of its clip, one per coded channel group."""
+    """Task -> Encoded."""
 
     def __init__(self, cache: str, reads: bool) -> None:
         self._cache = Cache(cache, reads)
         self._references = Conditioned()
 
-    def __call__(self, task: Task, stage: Stage) -> tuple[Bitstream, ...]:
+    def __call__(self, task: Task, stage: Stage) -> Encoded:
         reference, sha256 = self._references.get(task, stage)
         stage("encode")
         codec = coding.build(task.point.codec, task.point.options)
-        streams: tuple[Bitstream, ...] = coding.encode(codec, reference)
+        usual = _own_notes(codec)
+        streams = coding.encode(codec, reference)
+        arisen = tuple(note for note in _own_notes(codec) if note not in usual)
         stage("store")
-        self._cache.put_streams(streams_key(task, sha256), streams, about(task))
-        return streams
+        if not arisen:  # next time there may be enough memory
+            self._cache.put_streams(streams_key(task, sha256), streams, about(task))
+        return Encoded(streams, arisen)
 
 
 class Judge:
@@ -232,7 +245,11 @@ class Judge:
             **_rates(codec, streams),
             payload_sha256=payload_sha256(streams),
             decoded_sha256=decoded_sha256,
-            notes=(*_notes(codec, reference), *_damage_notes(streams, arrived)),
+            notes=tuple(
+                dict.fromkeys(
+                    (*_notes(codec, reference), *hearing.notes, *_damage_notes(streams, arrived))
+                )
+            ),
             **heard,
         )
 
@@ -288,8 +305,10 @@ class Judge:
         )
         decoded = self._cache.get_audio(key)
         if decoded is None:
+            usual = _own_notes(codec)
             decoded = coding.decode(codec, streams, reference)
-            self._cache.put_audio(key, decoded, about(task))
+            if _own_notes(codec) == usual:  # next time there may be enough memory
+                self._cache.put_audio(key, decoded, about(task))
         return decoded
 
 
@@ -339,12 +358,16 @@ def payload_sha256(streams: tuple[Bitstream, ...]) -> str:
 def _notes(codec: Any, reference: Clip) -> tuple[str, ...]:
     """What a reader of the record should know: rate conversion, and what the codec itself says."""
     coded_hz = coding.coded_rate_hz(codec, reference.sample_rate_hz)
-    own: tuple[str, ...] = tuple(getattr(codec, "notes", ()))
+    own = _own_notes(codec)
     if hasattr(codec, "declared_kbps"):
         own = ("rate declared, not measured", *own)
     if coded_hz == reference.sample_rate_hz:
         return own
     return f"coded at {coded_hz} Hz", *own
+
+
+def _own_notes(codec: Any) -> tuple[str, ...]:
+    return tuple(getattr(codec, "notes", ()))
 
 
 def _damage_notes(sent: tuple[Bitstream, ...], arrived: tuple[Bitstream, ...]) -> tuple[str, ...]:
