@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--mushra",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     metavar="STUDY",
     help="Also a column of listeners' scores, from 'nacbench mushra analyze STUDY'.",
 )
