@@ -5,7 +5,7 @@ to do. Page numbers are those of the 10/2015 edition.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -131,6 +131,7 @@ def _all(study: Study) -> set[str]:
 
 
 def _signals(study: Study) -> Iterator[Finding]:
+    equal: dict[tuple[str, str], list[str]] = {}
     for item in study.all_items:
         heard: dict[str, Clip] = {}
         for stimulus in item.stimuli:
@@ -140,6 +141,10 @@ def _signals(study: Study) -> Iterator[Finding]:
                 yield Finding("error", "study", str(error), "Prepare the study again.")
         if all(stimulus.file in heard for stimulus in item.stimuli):
             yield from _item(study, item, heard)
+            if len({heard[stimulus.file].samples.shape for stimulus in item.stimuli}) == 1:
+                for pair in _equal(item, heard):
+                    equal.setdefault(pair, []).append(item.id)
+    yield from _anchors(equal)
 
 
 def _item(study: Study, item: Item, heard: dict[str, Clip]) -> Iterator[Finding]:
@@ -181,7 +186,6 @@ def _item(study: Study, item: Item, heard: dict[str, Clip]) -> Iterator[Finding]
             f"{MIN_LOOP_S} s hardly fits.", "Choose a longer excerpt.",
         )  # fmt: skip
     yield from _loudness(item)
-    yield from _anchors(item, heard)
 
 
 def _loudness(item: Item) -> Iterator[Finding]:
@@ -202,8 +206,18 @@ def _loudness(item: Item) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _anchors(item: Item, heard: dict[str, Clip]) -> Iterator[Finding]:
+def _anchors(equal: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Finding]:
     """Anchors that are no worse than what they are compared with anchor nothing."""
+    for (below, above), items in equal.items():
+        yield Finding(
+            "warning", _itu("34"),
+            f"{below} sounds as {above} does on {', '.join(items)}: nothing is above its cut-off.",
+            "Choose items of a wider band, or expect the anchor to be rated as high there.",
+        )  # fmt: skip
+
+
+def _equal(item: Item, heard: dict[str, Clip]) -> Iterator[tuple[str, str]]:
+    """(anchor, what it equals) of an item."""
     order: list[Stimulus] = [
         stimulus
         for role in ("reference", "mid_anchor", "low_anchor")
@@ -215,9 +229,4 @@ def _anchors(item: Item, heard: dict[str, Clip]) -> Iterator[Finding]:
         power = float(np.square(heard[above.file].samples, dtype=np.float64).sum())
         residue = float(np.square(difference, dtype=np.float64).sum())
         if power and 10 * np.log10(max(residue, 1e-30) / power) < EQUAL_DB:
-            yield Finding(
-                "warning", _itu("34"),
-                f"item '{item.id}': {below.condition} sounds as {above.condition} does; the item "
-                "has nothing above its cut-off.",
-                "Choose items of a wider band, or expect the anchor to be rated as high.",
-            )  # fmt: skip
+            yield below.condition, above.condition
