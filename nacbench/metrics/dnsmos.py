@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from nacbench.core import Clip
 from nacbench.errors import UnscorableError
-from nacbench.metrics.onnx_session import Array, Model, missing_packages, speechmos_file
+from nacbench.metrics.onnx_session import Array, Model, speechmos_file
 from nacbench.metrics.spectrum import hann, mel_filters
-from nacbench.metrics.weights import Weights, build_id
+from nacbench.metrics.weights import Weights, build_id, missing_packages
 
 SAMPLE_RATE_HZ = 16000
 SHORTEST_S = 0.25

@@ -17,14 +17,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def missing_packages(*names: str) -> str | None:
-    """What to install of what a learned metric needs, or None."""
-    absent = [name for name in names if importlib.util.find_spec(name) is None]
-    if not absent:
-        return None
-    return f"the package '{absent[0]}' is missing. 'pip install nacbench[learned]' installs it."
-
-
 class Model:
     """A part of an ONNX model, between tensors of its graph.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,14 @@ def find(file_name: str, *more: Path) -> Path | None:
 def build_id(weights: tuple[Weights, ...]) -> str:
     """The weights' part of a metric's version."""
     return " ".join(f"{one.path.name} {one.sha256[:8]}" for one in weights)
+
+
+def missing_packages(*names: str) -> str | None:
+    """What to install of what a learned metric needs, or None."""
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
+    if not absent:
+        return None
+    return f"the package '{absent[0]}' is missing. 'pip install nacbench[learned]' installs it."
 
 
 @functools.cache  # every plan of a run asks for the build

@@ -1,0 +1,190 @@
+"""nacmos: what ViSQOL, PESQ and STOI would say, estimated from the decoded audio alone.
+
+It predicts **objective scores, not listeners**. A small network was trained on speech degraded by
+codecs, noise, rooms, clipping, band limits and lost packets, with the three metrics' values against
+the clean original as targets. nacmos.md beside this file is its card; benchmarks/nacmos makes it.
+
+The network: log spectra in 96 bands, five convolutions over time and frequency, two over time, mean
+and deviation over the clip, two dense layers. It runs in numpy.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nacbench.core import Clip
+from nacbench.errors import UnscorableError
+from nacbench.metrics.spectrum import hann
+from nacbench.metrics.weights import Weights, build_id
+
+Array = NDArray[np.float32]
+
+SAMPLE_RATE_HZ = 16000
+SHORTEST_S = 0.5
+WINDOW, FRAME_HOP = 512, 160
+LINEAR_BINS, BANDS = 40, 96  # bands of one bin up to 1.25 kHz, then ever wider ones
+FLOOR = 1e-9  # 90 dB below the clip's loudest frames
+
+# Channels, kernel, (stride over time, over frequency)
+LAYERS = (
+    (16, 5, (2, 2)),
+    (32, 3, (1, 2)),
+    (48, 3, (2, 2)),
+    (64, 3, (2, 2)),
+    (64, 3, (1, 1)),
+)
+WIDTH = 128
+TARGETS = ("visqol", "pesq", "stoi")
+
+FILE = Path(__file__).parent / "nacmos.safetensors"
+
+
+class _Nacmos:
+    version = "1"
+    higher_is_better = True
+    sample_rate_hz = SAMPLE_RATE_HZ
+    mono = True
+    domain = "speech"
+    reference_free = True
+    source = "nacbench, benchmarks/nacmos"
+    name: str
+    bounds: tuple[float, float]
+
+    def weights(self) -> tuple[Weights, ...]:
+        return (Weights(FILE, "nacbench, benchmarks/nacmos; card nacmos.md", "MIT"),)
+
+    def build_id(self) -> str:
+        return build_id(self.weights())
+
+    def prepare(self, reference: Clip) -> None:
+        return None
+
+    def score(self, prepared: None, decoded: Clip) -> float:
+        estimate = _estimates(decoded)[TARGETS.index(self.name.partition(":")[2])]
+        return float(np.clip(estimate, *self.bounds))
+
+
+class NacmosVisqol(_Nacmos):
+    """What `visqol:speech-lattice` would say of the decoded speech against a clean original.
+
+    Source: nacbench; see nacmos.md.
+    Differs: an estimate of an objective score; no listener was asked.
+    """
+
+    name = "nacmos:visqol"
+    unit = "MOS-LQO"
+    bounds = (1.0, 5.0)
+
+
+class NacmosPesq(_Nacmos):
+    """What `pesq:wb` would say of the decoded speech against a clean original.
+
+    Source: nacbench; see nacmos.md.
+    Differs: an estimate of an objective score; no listener was asked.
+    """
+
+    name = "nacmos:pesq"
+    unit = "MOS-LQO"
+    bounds = (0.999, 4.65)
+
+
+class NacmosStoi(_Nacmos):
+    """What `stoi` would say of the decoded speech against a clean original.
+
+    Source: nacbench; see nacmos.md.
+    Differs: an estimate of an objective score; no listener was asked.
+    """
+
+    name = "nacmos:stoi"
+    unit = ""
+    bounds = (-1.0, 1.0)
+
+
+def spectra(clip: Clip) -> Array:
+    """`[frames, bands]`: log power per band relative to the clip's loudest frames, around 0.
+
+    A gain does not count.
+
+    Raises:
+        UnscorableError: too short, or silent.
+    """
+    from scipy.fft import rfft
+
+    samples = clip.samples[0]
+    if clip.duration_s < SHORTEST_S:
+        raise UnscorableError(f"too short: nacmos needs {SHORTEST_S} s")
+    if not samples.any():
+        raise UnscorableError("the decoded audio is silent")
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::FRAME_HOP]
+    power = np.abs(rfft(frames * hann(WINDOW, True))) ** 2 @ _bands().T
+    loud = np.quantile(power.sum(axis=1), 0.95) / BANDS
+    level: Array = np.log10(power / max(float(loud), 1e-20) + FLOOR).astype(np.float32) / 2 + 1
+    return level
+
+
+@functools.cache
+def _bands() -> Array:
+    """`[bands, bins]`: mean power of single bins, then of triangles whose width grows."""
+    top = WINDOW // 2
+    ratio = np.geomspace(LINEAR_BINS, top, BANDS - LINEAR_BINS + 1)
+    centres = np.concatenate([np.arange(1, LINEAR_BINS), ratio, [top * ratio[-1] / ratio[-2]]])
+    edges = np.concatenate([[0.0], centres])[: BANDS + 2]
+    bins = np.arange(top + 1)
+    rising = (bins - edges[:-2, np.newaxis]) / np.diff(edges)[:-1, np.newaxis]
+    falling = (edges[2:, np.newaxis] - bins) / np.diff(edges)[1:, np.newaxis]
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    return (filters / filters.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+# Three recipes read one network's output, so the second and third find it here.
+_found: WeakKeyDictionary[Clip, Array] = WeakKeyDictionary()
+
+
+def _estimates(clip: Clip) -> Array:
+    if clip not in _found:
+        _found[clip] = run(spectra(clip), _parameters())
+    return _found[clip]
+
+
+def run(levels: Array, parameters: dict[str, Array]) -> Array:
+    """The three estimates for the log spectra of a clip, `[frames, bands]`."""
+    x = levels[:, np.newaxis]  # [frames, channels, bands]
+    for index, (_, kernel, stride) in enumerate(LAYERS):
+        weight, bias = (parameters[f"layers.{index}.{part}"] for part in ("weight", "bias"))
+        x = np.maximum(_convolution(x, weight, kernel, stride) + bias[:, np.newaxis], 0)
+    x = np.maximum(x.reshape(len(x), -1) @ parameters["flat.weight"].T + parameters["flat.bias"], 0)
+    for index in range(2):
+        weight, bias = (parameters[f"time.{index}.{part}"] for part in ("weight", "bias"))
+        padded = np.pad(x, ((1, 1), (0, 0)))
+        turned = sum(padded[k : k + len(x)] @ weight[:, :, k].T for k in range(3))
+        x = x + np.maximum(turned + bias, 0)
+    pooled = np.concatenate([x.mean(axis=0), np.sqrt(x.var(axis=0) + 1e-5)])
+    hidden = np.maximum(parameters["hidden.weight"] @ pooled + parameters["hidden.bias"], 0)
+    estimates: Array = parameters["heads.weight"] @ hidden + parameters["heads.bias"]
+    return estimates * parameters["deviation"] + parameters["mean"]
+
+
+def _convolution(x: Array, weight: Array, kernel: int, stride: tuple[int, int]) -> Array:
+    """`[frames, channels, bands]` to `[frames / stride, out, bands / stride]`, zeros beyond."""
+    pad = kernel // 2
+    padded = np.pad(x, ((pad, pad), (0, 0), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(0, 2))
+    windows = windows[:: stride[0], :, :: stride[1]]  # [frames, channels, bands, kernel, kernel]
+    frames, channels, bands = windows.shape[:3]
+    columns = windows.transpose(0, 2, 1, 3, 4).reshape(frames * bands, channels * kernel * kernel)
+    product = columns @ weight.reshape(len(weight), -1).T
+    result: Array = product.reshape(frames, bands, -1).transpose(0, 2, 1)
+    return result
+
+
+@functools.cache
+def _parameters() -> dict[str, Array]:
+    from safetensors.numpy import load_file
+
+    parameters: dict[str, Array] = load_file(FILE)
+    return parameters

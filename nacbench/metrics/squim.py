@@ -1,0 +1,311 @@
+"""Squim: scores estimated by the networks of torchaudio.pipelines, without the original.
+
+The objective network estimates STOI, PESQ and SI-SDR from the decoded audio alone. The subjective
+one estimates a mean opinion score by comparison with clean speech that need **not** match; NeMo
+and VERSA give it the original all the same, which is another number: `squim:subjective-matching`.
+
+Values are those of the pipelines to 1e-4. Their time goes into matrix products, which PyTorch hands
+to MKL: on other processors than Intel's that is 2 to 3 times as slow as oneDNN, which does them here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from nacbench import audio, pack
+from nacbench.core import Clip
+from nacbench.errors import UnscorableError
+from nacbench.metrics.weights import Weights, build_id, find, missing_packages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SAMPLE_RATE_HZ = 16000
+SHORTEST_S = 0.25
+TARGETS = ("stoi", "pesq", "si_sdr")
+REFERENCE_SEED = 0
+
+
+class _Squim:
+    version = "1"
+    higher_is_better = True
+    sample_rate_hz = SAMPLE_RATE_HZ
+    mono = True
+    domain = "speech"
+    source = "Kumar et al., ICASSP 2023, arXiv:2304.01448; torchaudio.pipelines"
+    file_name: str
+    pipeline: str
+    size: str
+    licence: str
+
+    @classmethod
+    def missing(cls) -> str | None:
+        absent = missing_packages("torch", "torchaudio")
+        if absent or cls._file():
+            return absent
+        return (
+            f"{cls.file_name} ({cls.size}, {cls.licence}) is not there. "
+            f"'torchaudio.pipelines.{cls.pipeline}.get_model()' downloads it into torch's hub "
+            "cache; or name its folder with --weights."
+        )
+
+    @classmethod
+    def _file(cls) -> Path | None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+        hub = Path(os.environ.get("TORCH_HOME") or home).expanduser() / "hub"
+        return find(cls.file_name, hub / "torchaudio" / "models")
+
+    def weights(self) -> tuple[Weights, ...]:
+        path = self._file()
+        assert path is not None, "missing() was asked before"
+        return (Weights(path, f"torchaudio.pipelines.{self.pipeline}", self.licence),)
+
+    def build_id(self) -> str:
+        return build_id(self.weights())
+
+
+class _Objective(_Squim):
+    reference_free = True
+    file_name = "squim_objective_dns2020.pth"
+    pipeline = "SQUIM_OBJECTIVE"
+    size = "28 MB"
+    licence = "CC BY 4.0"
+    name: str
+
+    def prepare(self, reference: Clip) -> None:
+        return None
+
+    def score(self, prepared: None, decoded: Clip) -> float:
+        _refuse_what_has_no_score(decoded)
+        if decoded not in _objective_scores:
+            import torch
+
+            with torch.inference_mode():
+                found = _network(self.weights()[0].path, self.pipeline)(_tensor(decoded))
+            _objective_scores[decoded] = tuple(float(value) for value in found)
+        return _objective_scores[decoded][TARGETS.index(self.name.rpartition("-")[2])]
+
+
+# Three recipes read one network's output, so the second and third find it here.
+_objective_scores: WeakKeyDictionary[Clip, tuple[float, ...]] = WeakKeyDictionary()
+
+
+class SquimStoi(_Objective):
+    """STOI as Squim estimates it without a reference.
+
+    Source: Kumar et al., ICASSP 2023, arXiv:2304.01448. Differs: none.
+    """
+
+    name = "squim:objective-stoi"
+    unit = ""
+    bounds = (0.0, 1.0)
+
+
+class SquimPesq(_Objective):
+    """Wideband PESQ as Squim estimates it without a reference.
+
+    Source: Kumar et al., ICASSP 2023, arXiv:2304.01448. Differs: none.
+    """
+
+    name = "squim:objective-pesq"
+    unit = "MOS-LQO"
+    bounds = (1.0, 4.65)
+
+
+class SquimSiSdr(_Objective):
+    """SI-SDR as Squim estimates it without a reference.
+
+    Source: Kumar et al., ICASSP 2023, arXiv:2304.01448. Differs: none.
+    """
+
+    name = "squim:objective-si_sdr"
+    unit = "dB"
+    bounds = (-150.0, 150.0)
+
+
+class _Subjective(_Squim):
+    unit = "MOS"
+    bounds = (1.0, 5.0)
+    file_name = "squim_subjective_bvcc_daps.pth"
+    pipeline = "SQUIM_SUBJECTIVE"
+    size = "360 MB"
+    licence = "CC BY-NC 4.0"
+
+    def score(self, prepared: Clip, decoded: Clip) -> float:
+        """`prepared` is the clean speech to compare with, cut or repeated to the clip's length."""
+        import torch
+
+        _refuse_what_has_no_score(decoded)
+        path = self.weights()[0].path
+        network = _network(path, self.pipeline)
+        with torch.inference_mode():
+            if prepared not in _clean_features:
+                _clean_features[prepared] = _features(network, prepared)
+            both = torch.cat((_clean_features[prepared], _features(network, decoded)), dim=2)
+            return float(5 - network.predictor(both))
+
+
+# The clean side of a comparison is the same for every operating point.
+_clean_features: WeakKeyDictionary[Clip, Tensor] = WeakKeyDictionary()
+
+
+class SquimSubjective(_Subjective):
+    """A mean opinion score by comparison with clean speech of another speaker.
+
+    That speech is one of the embedded pack's voices, drawn by the clip's id with seed 0 and
+    repeated or cut to its length.
+
+    Source: Manocha and Kumar, Interspeech 2022, arXiv:2206.12285; torchaudio. Differs: none.
+    """
+
+    name = "squim:subjective"
+    reference_free = True
+
+    def build_id(self) -> str:
+        names = "".join(path.name for path in _voices())
+        drawn_from = hashlib.sha256(names.encode()).hexdigest()[:8]
+        return f"{super().build_id()} reference embedded:speech {drawn_from} seed {REFERENCE_SEED}"
+
+    def prepare(self, reference: Clip) -> Clip:
+        return _to_length(_voice(_drawn(reference.id)), reference.length)
+
+
+class SquimSubjectiveMatching(_Subjective):
+    """A mean opinion score by comparison with the clean original, as NeMo and VERSA use Squim.
+
+    Source: Manocha and Kumar, Interspeech 2022, arXiv:2206.12285; torchaudio. Differs: the
+        reference matches, which the network was not trained for.
+    """
+
+    name = "squim:subjective-matching"
+    reference_free = False
+
+    def prepare(self, reference: Clip) -> Clip:
+        _refuse_what_has_no_score(reference)
+        return reference
+
+
+def quicken(network: Any) -> Any:
+    """The same network with matrix products by oneDNN and without what inference does not need."""
+    import torch
+    from torch import nn
+
+    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if not torch.backends.mkldnn.is_available() or product is None:
+        return network  # another processor: PyTorch's own choice is as good as any
+
+    class Linear(nn.Module):
+        def __init__(self, layer: nn.Linear) -> None:
+            super().__init__()
+            self.weight, self.bias = layer.weight, layer.bias
+
+        def forward(self, x: Tensor) -> Tensor:
+            return _product(x, self.weight, self.bias)
+
+    class EncoderLayer(nn.Module):
+        """A post-norm transformer layer in evaluation mode, in blocks of queries."""
+
+        def __init__(self, layer: nn.TransformerEncoderLayer) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            of = self.layer
+            x = of.norm1(x + self._attention(x))
+            out: Tensor = of.norm2(x + of.linear2(torch.relu(of.linear1(x))))
+            return out
+
+        def _attention(self, x: Tensor) -> Tensor:
+            of = self.layer.self_attn
+            batch, time, width = x.shape
+            mixed = _product(x, of.in_proj_weight, of.in_proj_bias)
+            parts = mixed.view(batch, time, 3, of.num_heads, width // of.num_heads)
+            query, key, value = parts.permute(2, 0, 3, 1, 4)  # [batch, heads, time, width]
+            query = query * (width // of.num_heads) ** -0.5
+            heads = torch.empty(batch, time, of.num_heads, width // of.num_heads)
+            for clip in range(batch):
+                for head in range(of.num_heads):
+                    own_key = key[clip, head].contiguous()
+                    own_value = value[clip, head].T.contiguous()
+                    for block in torch.arange(time).split(QUERIES_AT_ONCE):
+                        asked = query[clip, head, block[0] : block[-1] + 1].contiguous()
+                        weight = torch.softmax(_product(asked, own_key), dim=-1)
+                        heads[clip, block[0] : block[-1] + 1, head] = _product(weight, own_value)
+            joined: Tensor = of.out_proj(heads.flatten(2))
+            return joined
+
+    def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        out: Tensor = product(x, weight, bias, "none", [], "")
+        return out
+
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.TransformerEncoderLayer:
+                setattr(module, name, EncoderLayer(child))
+            elif type(child) is nn.Linear:
+                setattr(module, name, Linear(child))
+    return network
+
+
+QUERIES_AT_ONCE = 512  # their weights over 20 s of frames stay in the second-level cache
+
+
+@functools.cache
+def _network(path: Path, pipeline: str) -> Any:
+    import torch
+
+    from nacbench.torchaudio_cpu import import_torchaudio
+
+    models = import_torchaudio().models
+    network = (
+        models.squim_objective_base()
+        if pipeline == "SQUIM_OBJECTIVE"
+        else models.squim_subjective_base()
+    )
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return quicken(network.eval())
+
+
+def _features(network: Any, clip: Clip) -> Tensor:
+    heard: Tensor = network.projector(network.ssl_model.extract_features(_tensor(clip))[0][-1])
+    return heard
+
+
+def _tensor(clip: Clip) -> Tensor:
+    import torch
+
+    return torch.from_numpy(clip.samples.copy())
+
+
+def _refuse_what_has_no_score(clip: Clip) -> None:
+    if clip.duration_s < SHORTEST_S:
+        raise UnscorableError(f"too short: Squim needs {SHORTEST_S} s")
+    if not clip.samples.any():
+        raise UnscorableError("the audio is silent")
+
+
+def _voices() -> list[Path]:
+    return sorted((Path(pack.__file__).parent / "speech").glob("*.flac"))
+
+
+def _drawn(clip_id: str) -> Path:
+    voices = _voices()
+    key = hashlib.sha256(f"{REFERENCE_SEED}\n{clip_id}".encode()).digest()
+    return voices[int.from_bytes(key[:8]) % len(voices)]
+
+
+@functools.cache
+def _voice(path: Path) -> Clip:
+    return audio.at_rate(audio.to_mono(audio.read(path)), SAMPLE_RATE_HZ)
+
+
+@functools.lru_cache(maxsize=4)
+def _to_length(clip: Clip, length: int) -> Clip:
+    import numpy as np
+
+    return Clip(np.resize(clip.samples, (1, length)), clip.sample_rate_hz, clip.id)
