@@ -236,6 +236,40 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
+class CorpusMetric(Protocol):
+    """One number about a set of decoded clips against the set of their references.
+
+    Class attributes as for `Metric`, and optionally `missing()`, `build_id()` and `weights()`.
+    """
+
+    name: str
+    version: str
+    unit: str
+    bounds: tuple[float, float]
+    higher_is_better: bool | None
+    sample_rate_hz: int | None
+    mono: bool
+    domain: str
+    source: str
+
+    def embed(self, clip: Clip) -> NDArray[np.float64]:
+        """What the comparison needs of one clip, `[parts, dimensions]`.
+
+        Raises:
+            UnscorableError: the clip cannot take part; the message is the reason.
+        """
+        ...
+
+    def compare(self, references: NDArray[np.float64], decoded: NDArray[np.float64]) -> float:
+        """The value of a set, from the stacked rows of its clips.
+
+        Raises:
+            UnscorableError: there is no value; the message is the reason.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Score:
     """A finite value or the reason why there is none; never both, never neither."""

@@ -23,7 +23,7 @@ from nacbench import stats
 from nacbench.board import BAND_EDGES_KBPS, Board, Cell, MetricInfo, Remark, Row, Section
 from nacbench.core import Record, Timing, TokenUse
 from nacbench.errors import UserError
-from nacbench.metrics import METRICS
+from nacbench.metrics import class_of
 from nacbench.results import ResultTable
 
 # Tags that name who was drawn independently, for the cluster bootstrap.
@@ -138,8 +138,7 @@ def _metric_info(name: str, manifests: Mapping[str, Mapping[str, Any]]) -> Metri
             known = described[name]
             return MetricInfo(name, str(known.get("unit", "")), known.get("higher_is_better"))
     try:
-        base, _ = METRICS.split(name)
-        cls: Any = METRICS.get(base)
+        cls = class_of(name)
     except UserError:
         return MetricInfo(name)
     return MetricInfo(name, getattr(cls, "unit", ""), getattr(cls, "higher_is_better", None))

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from nacbench import metrics as recipes
 from nacbench.audio import at_rate, to_mono
-from nacbench.core import Clip, Metric, Score
+from nacbench.core import Clip, CorpusMetric, Metric, Score
 from nacbench.errors import CodecUnavailableError, UnscorableError
 from nacbench.identity import version_of
-from nacbench.metrics import ALIASES, METRICS
 
 REFERENCES_KEPT = 2  # per scorer; a worker goes through one clip's operating points in a row
 LONGEST_KEPT_S = 60.0  # what is prepared for a minute of stereo takes up to 0.7 GB
@@ -41,7 +41,7 @@ class Scorer:
     """
 
     def __init__(self, metrics: Sequence[str]) -> None:
-        names = dict.fromkeys(ALIASES.get(name, name) for name in metrics)
+        names = dict.fromkeys(recipes.ALIASES.get(name, name) for name in metrics)
         self._metrics: dict[str, Metric] = {name: _build(name) for name in names}
         self.names: tuple[str, ...] = tuple(self._metrics)
         self.versions: Mapping[str, str] = MappingProxyType(
@@ -101,7 +101,7 @@ class _Conversions:
         self._converted: dict[tuple[int, bool], Clip] = {}
         self.not_finite = clip.samples.size - int(np.isfinite(clip.samples).sum())
 
-    def as_wanted_by(self, metric: Metric) -> Clip:
+    def as_wanted_by(self, metric: Metric | CorpusMetric) -> Clip:
         rate = metric.sample_rate_hz or self.clip.sample_rate_hz
         key = (rate, metric.mono)
         if key not in self._converted:
@@ -133,14 +133,43 @@ class _Reference(_Conversions):
         return prepared
 
 
+def score_set(recipe: str, pairs: Iterable[tuple[Clip, Clip]]) -> Score:
+    """A metric over a set (`fad:logmel`) of pairs of reference and decoded clip, aligned.
+
+    A clip that cannot take part is left out on both sides.
+
+    Raises:
+        UserError: an unknown recipe.
+        CodecUnavailableError: its weights are not there; the message says how to get them.
+    """
+    base, argument = recipes.CORPUS_METRICS.split(recipe)
+    cls = recipes.CORPUS_METRICS.get(base)
+    reason = cls.missing(**argument) if hasattr(cls, "missing") else None
+    if reason is not None:
+        raise CodecUnavailableError(f"metric '{recipe}' cannot run here: {reason}")
+    metric: CorpusMetric = cls(**argument)
+    rows: tuple[list[Any], list[Any]] = [], []
+    for pair in pairs:
+        try:
+            embedded = [metric.embed(_Conversions(clip).as_wanted_by(metric)) for clip in pair]
+        except UnscorableError:
+            continue
+        for side, found in zip(rows, embedded, strict=True):
+            side.append(found)
+    if not rows[0]:
+        return Score(reason="no clip can take part")
+    try:
+        value = metric.compare(*(np.concatenate(side) for side in rows))
+    except UnscorableError as error:
+        return Score(reason=str(error))
+    return Score(value=value) if math.isfinite(value) else Score(reason=f"the metric gave {value}")
+
+
 def _build(name: str) -> Metric:
-    cls = METRICS.get(name)
-    missing = getattr(cls, "missing", None)
-    reason = missing() if missing else None
+    reason = recipes.missing(name)
     if reason is not None:
         raise CodecUnavailableError(f"metric '{name}' cannot run here: {reason}")
-    metric: Metric = cls()
-    return metric
+    return recipes.build(name)
 
 
 def _disagreement(reference: _Conversions, decoded: _Conversions) -> str | None:

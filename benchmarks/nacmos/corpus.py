@@ -49,8 +49,8 @@ def _split(speaker: str) -> str:
     return "test" if draw < TEST_SHARE else "dev" if draw < TEST_SHARE + DEV_SHARE else "train"
 
 
-def excerpt(recording: Recording, rng: np.random.Generator) -> Clip:
-    """A stretch of speech, mono at 16 kHz, at a level drawn around -26 dBov.
+def excerpt(recording: Recording, rng: np.random.Generator, mean_dbov: float = -26.0) -> Clip:
+    """A stretch of speech, mono at 16 kHz, at a level drawn around `mean_dbov`.
 
     The loudest of three random stretches: pauses teach nothing.
     """
@@ -61,7 +61,7 @@ def excerpt(recording: Recording, rng: np.random.Generator) -> Clip:
     stretches = [samples[start : start + length] for start in starts]
     loudest = max(stretches, key=lambda stretch: float(np.mean(stretch**2)))
     clip = Clip(loudest, RATE_HZ, recording.id)
-    target_dbov = float(np.clip(rng.normal(-26, 4), -36, -16))
+    target_dbov = float(np.clip(rng.normal(mean_dbov, 4), -36, -12))
     gain = 10 ** ((target_dbov - active_level(clip).level_dbov) / 20)
     gain = min(gain, 0.99 / float(np.abs(loudest).max()))
     return Clip(loudest * np.float32(gain), RATE_HZ, recording.id)

@@ -18,7 +18,7 @@ from nacbench import coding, conditions
 from nacbench.alignment import align
 from nacbench.core import Clip
 
-UNSEEN = ("speex", "lyra")
+UNSEEN = ("speex",)
 
 Draw = tuple[str, str, Clip]
 Options = Mapping[str, Any]
@@ -84,6 +84,12 @@ def lost(clip: Clip, rng: Rng) -> Draw:
     seed = int(rng.integers(2**31))
     label = f"{_label(codec, options)} loss {loss}"
     return "loss", label, coded(clip, codec, options, loss, seed)
+
+
+def lyra(clip: Clip, rng: Rng) -> Draw:
+    """The one neural codec whose weights are there."""
+    options = {"kbps": _pick(rng, (3.2, 6, 9.2))}
+    return "lyra", _label("lyra", options), coded(clip, "lyra", options)
 
 
 def gaps(clip: Clip, rng: Rng) -> Draw:

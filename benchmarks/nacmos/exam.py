@@ -1,6 +1,6 @@
 """The exam of nacmos: 27 recordings of other sets and speakers through known systems.
 
-    NACBENCH_DATA=../shared/data python -m benchmarks.nacmos.exam --data ../shared/data --out build/exam
+    python -m benchmarks.nacmos.exam --data ../shared/data --out build/exam
 
 Every operating point of suites/speech.yaml, codecs that training never saw (`UNSEEN`), conditions
 with recordings of noise that it never saw, and packet loss. Written as `pairs.py` writes.
@@ -9,6 +9,7 @@ with recordings of noise that it never saw, and packet loss. Written as `pairs.p
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.csv")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    os.environ.setdefault("NACBENCH_DATA", str(given.data))  # where Lyra's weights are looked for
     make(given.data, given.out)
 
 

@@ -24,6 +24,7 @@ from nacbench.core import Clip
 from nacbench.scoring import Scorer
 
 METRICS = ("visqol:speech-lattice", "pesq:wb", "stoi")
+LOUD = "loud"  # the round of louder excerpts, one distortion of each by Lyra
 PER_EXCERPT = 3  # distortions of one excerpt, which share what is prepared of the reference
 
 
@@ -72,38 +73,45 @@ def sources(data: Path) -> dict[str, Any]:
     }
 
 
-def drawn(recording: Recording, round_: int, data: Path) -> Iterator[tuple[str, Clip, Any]]:
+def drawn(recording: Recording, round_: int | str, data: Path) -> Iterator[tuple[str, Clip, Any]]:
     """The distortions of one excerpt: id, reference, and a function that makes the draw."""
-    reference = excerpt(recording, generator("excerpt", recording.id, round_))
+    mean_dbov = -18.0 if round_ == LOUD else -26.0
+    reference = excerpt(recording, generator("excerpt", recording.id, round_), mean_dbov)
     for index in range(PER_EXCERPT):
         name = f"{recording.id}#{round_}.{index}"
         rng = generator("distortion", name)
+        if round_ == LOUD and index == 0:
+            yield name, reference, lambda r=reference, g=rng: distortions.lyra(r, g)
+            continue
         yield name, reference, lambda r=reference, g=rng: distortions.draw(r, g, sources(data))
 
 
-def make(data: Path, folder: Path, rounds: int, limit: int) -> None:
+def make(data: Path, folder: Path, rounds: int, loud: int, limit: int) -> None:
     pairs, scorer = Pairs(folder), Scorer(METRICS)
     chosen = [r for r in recordings(data) if r.split in ("train", "dev", "test")]
     chosen.sort(key=lambda recording: zlib.crc32(recording.id.encode()))
-    for round_ in range(rounds):
-        for recording in chosen:
-            if f"{recording.id}#{round_}.{PER_EXCERPT - 1}" in pairs.done:
+    order: list[tuple[int | str, Recording]] = [
+        *((LOUD, recording) for recording in chosen[:loud]),
+        *((round_, recording) for round_ in range(rounds) for recording in chosen),
+    ]
+    for round_, recording in order:
+        if f"{recording.id}#{round_}.{PER_EXCERPT - 1}" in pairs.done:
+            continue
+        for name, reference, make_draw in drawn(recording, round_, data):
+            if name in pairs.done:
                 continue
-            for name, reference, make_draw in drawn(recording, round_, data):
-                if name in pairs.done:
-                    continue
-                try:
-                    family, label, degraded = make_draw()
-                except Exception as error:  # a codec may refuse what a transport left of a clip
-                    print(f"{name}: {type(error).__name__}: {error}", flush=True)
-                    continue
-                scores = scorer.score(reference, degraded)
-                about = {"id": name, "split": recording.split, "clip": recording.id,
-                         "speaker": recording.speaker, "family": family, "label": label,
-                         "scores": {m: s.value for m, s in scores.items()}}  # fmt: skip
-                pairs.add(degraded, about)
-            if len(pairs.done) >= limit:
-                return
+            try:
+                family, label, degraded = make_draw()
+            except Exception as error:  # a codec may refuse what a transport left of a clip
+                print(f"{name}: {type(error).__name__}: {error}", flush=True)
+                continue
+            scores = scorer.score(reference, degraded)
+            about = {"id": name, "split": recording.split, "clip": recording.id,
+                     "speaker": recording.speaker, "family": family, "label": label,
+                     "scores": {m: s.value for m, s in scores.items()}}  # fmt: skip
+            pairs.add(degraded, about)
+        if len(pairs.done) >= limit:
+            return
 
 
 def main() -> None:
@@ -111,9 +119,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.csv")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--loud", type=int, default=0, help="recordings of the louder round")
     parser.add_argument("--limit", type=int, default=10**9, help="stop at so many pairs")
     given = parser.parse_args()
-    make(given.data, given.out, given.rounds, given.limit)
+    make(given.data, given.out, given.rounds, given.loud, given.limit)
 
 
 if __name__ == "__main__":

@@ -114,9 +114,7 @@ def main() -> None:
     unseen_speakers = estimated(given.pairs, ("test",))
     groups = {
         "all systems": exam,
-        "codecs seen in training": [
-            p for p in exam if p["family"] not in (*UNSEEN, "condition")
-        ],
+        "codecs seen in training": [p for p in exam if p["family"] not in (*UNSEEN, "condition")],
         **{f"{family} (unseen)": [p for p in exam if p["family"] == family] for family in UNSEEN},
         "conditions": [p for p in exam if p["family"] == "condition"],
         "random distortions, unseen speakers": unseen_speakers,

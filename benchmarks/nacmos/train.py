@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.nacmos.network import Nacmos
@@ -39,7 +39,7 @@ def read(folder: Path, splits: tuple[str, ...]) -> tuple[list[dict[str, Any]], N
     made = np.zeros((len(pairs), longest, BANDS), np.float16)
     for index, pair in enumerate(pairs):
         samples = audio[pair["start"] : pair["start"] + pair["length"]].astype(np.float32) / 32768
-        found = spectra(Clip(samples, 16000))
+        found, pair["level"] = spectra(Clip(samples, 16000))
         pair["frames"] = min(len(found), longest)
         made[index, : pair["frames"]] = found[: pair["frames"]]
     return pairs, made
@@ -47,14 +47,15 @@ def read(folder: Path, splits: tuple[str, ...]) -> tuple[list[dict[str, Any]], N
 
 def batch(
     pairs: list[dict[str, Any]], made: NDArray[np.float16], indices: Any, rng: np.random.Generator
-) -> Tensor:
-    """Random stretches, `[batch, CROP, bands]`; a shorter clip comes from its start again."""
-    rows = []
+) -> tuple[Tensor, Tensor]:
+    """Random stretches, `[batch, CROP, bands]`, and levels; a short clip begins again."""
+    rows, levels = [], []
     for index in indices:
         frames = pairs[index]["frames"]
         first = int(rng.integers(max(frames - CROP, 0) + 1))
         rows.append(made[index][(first + np.arange(CROP)) % frames])
-    return torch.from_numpy(np.stack(rows)).float()
+        levels.append(pairs[index]["level"])
+    return torch.from_numpy(np.stack(rows)).float(), torch.tensor(levels)
 
 
 def targets(pairs: list[dict[str, Any]]) -> Tensor:
@@ -64,8 +65,10 @@ def targets(pairs: list[dict[str, Any]]) -> Tensor:
 @torch.no_grad()
 def estimates(network: Nacmos, pairs: list[dict[str, Any]], made: NDArray[np.float16]) -> Tensor:
     network.eval()
-    whole = (torch.from_numpy(x[: p["frames"]]).float() for p, x in zip(pairs, made, strict=True))
-    found = torch.cat([network(x[None]) for x in whole])
+    found = torch.cat([
+        network(torch.from_numpy(x[: p["frames"]]).float()[None], torch.tensor([p["level"]]))
+        for p, x in zip(pairs, made, strict=True)
+    ])  # fmt: skip
     network.train()
     return found
 
@@ -74,27 +77,31 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
 
 
-def train(folder: Path, minutes: float, epochs: int) -> dict[str, Tensor]:
+def train(folder: Path, start: Path | None, minutes: float, epochs: int) -> dict[str, Tensor]:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     pairs, made = read(folder, ("train",))
     dev, dev_made = read(folder, ("dev",))
     wanted, dev_wanted = targets(pairs), targets(dev)
+    network, rate = Nacmos(normalised=start is None), 2e-3
     mean, deviation = wanted.mean(0), wanted.std(0)
+    if start is not None:
+        begun, rate = load_file(start), 5e-4
+        mean, deviation = begun.pop("mean"), begun.pop("deviation")
+        network.load_state_dict(begun)
     wanted = (wanted - mean) / deviation
-    network = Nacmos()
     print(f"{len(pairs)} pairs, {len(dev)} to choose by", flush=True)
     print(f"{sum(p.numel() for p in network.parameters())} parameters", flush=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
     steps = epochs * (len(pairs) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps, pct_start=0.15)
-    best, kept, start = -1.0, {}, time.monotonic()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.15)
+    best, kept, begin = -1.0, {}, time.monotonic()
     for epoch in range(epochs):
         losses = []
         order = rng.permutation(len(pairs))[: len(pairs) // BATCH * BATCH]
         for indices in order.reshape(-1, BATCH):
             with torch.autocast("cpu", torch.bfloat16):
-                found = network(batch(pairs, made, indices, rng)).float()
+                found = network(*batch(pairs, made, indices, rng)).float()
             loss = (torch.nn.functional.smooth_l1_loss(
                 found, wanted[indices], reduction="none", beta=0.5
             ) * WEIGHTS).mean()  # fmt: skip
@@ -105,7 +112,7 @@ def train(folder: Path, minutes: float, epochs: int) -> dict[str, Tensor]:
             losses.append(float(loss.detach()))
         found = estimates(network, dev, dev_made)
         scores = [correlation(found[:, k], dev_wanted[:, k]) for k in range(3)]
-        passed = time.monotonic() - start
+        passed = time.monotonic() - begin
         shown = " ".join(f"{score:.4f}" for score in scores)
         print(f"{epoch} loss {np.mean(losses):.4f} dev {shown} {passed:.0f} s", flush=True)
         if scores[0] > best:
@@ -120,11 +127,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=Path, required=True, help="folder that pairs.py wrote")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights of the first stage, for the second")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--minutes", type=float, default=1e9, help="end after this long")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    save_file(train(given.pairs, given.minutes, given.epochs), given.out)
+    save_file(train(given.pairs, given.start, given.minutes, given.epochs), given.out)
 
 
 if __name__ == "__main__":

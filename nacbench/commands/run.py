@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from nacbench.commands.report import show_and_write
-from nacbench.commands.terminal import EXIT_FAILED_RECORDS, numbers, resumable, steps, words
+from nacbench.commands.terminal import (
+    EXIT_FAILED_RECORDS,
+    numbers,
+    resumable,
+    steps,
+    weights_option,
+    words,
+)
 
 if TYPE_CHECKING:
     from nacbench.board import Board
@@ -58,6 +65,7 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--batch-size", type=AT_LEAST_1, metavar="N", help="Pieces that go through a network together."
 )
+@weights_option
 @click.option("--parquet", is_flag=True, help="Also write records.parquet.")
 @click.option("--timing/--no-timing", default=True, help="Measure speed after the scoring.")
 def run(

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nacbench.commands.terminal import EXIT_FAILED_RECORDS, plural, print_table, steps, words
+from nacbench.commands.terminal import (
+    EXIT_FAILED_RECORDS,
+    plural,
+    print_table,
+    steps,
+    weights_option,
+    words,
+)
 
 if TYPE_CHECKING:
     from nacbench.core import Score
@@ -39,6 +46,7 @@ DEFAULT_METRICS = (
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes. [default: cores]"
 )
+@weights_option
 def score(
     reference: Path,
     decoded: Path,
@@ -138,9 +146,9 @@ def _show_one(result: Heard) -> None:
 
 
 def _unit(metric: str) -> str:
-    from nacbench.metrics import METRICS
+    from nacbench.metrics import class_of
 
-    cls: Any = METRICS.get(metric)
+    cls: Any = class_of(metric)
     better = {True: "higher is better", False: "lower is better", None: ""}[cls.higher_is_better]
     return ", ".join(filter(None, (cls.unit, better)))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -27,6 +29,21 @@ def console(stderr: bool = False) -> Console:
     return (
         screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
     )
+
+
+def _name_weights(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    if value:
+        os.environ["NACBENCH_WEIGHTS"] = str(value.resolve())  # workers inherit it
+
+
+weights_option = click.option(
+    "--weights",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    expose_value=False,
+    callback=_name_weights,
+    help="Folder with weights and models of metrics.",
+)
 
 
 def words(

@@ -105,10 +105,8 @@ class NacmosStoi(_Nacmos):
     bounds = (-1.0, 1.0)
 
 
-def spectra(clip: Clip) -> Array:
-    """`[frames, bands]`: log power per band relative to the clip's loudest frames, around 0.
-
-    A gain does not count.
+def spectra(clip: Clip) -> tuple[Array, float]:
+    """Log power per band relative to the clip's loudest frames, `[frames, bands]`, and their level.
 
     Raises:
         UnscorableError: too short, or silent.
@@ -122,9 +120,10 @@ def spectra(clip: Clip) -> Array:
         raise UnscorableError("the decoded audio is silent")
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::FRAME_HOP]
     power = np.abs(rfft(frames * hann(WINDOW, True))) ** 2 @ _bands().T
-    loud = np.quantile(power.sum(axis=1), 0.95) / BANDS
-    level: Array = np.log10(power / max(float(loud), 1e-20) + FLOOR).astype(np.float32) / 2 + 1
-    return level
+    loud = float(np.quantile(power.sum(axis=1), 0.95)) / BANDS
+    loud = max(loud, 1e-20)
+    relative: Array = (np.log10(power / loud + FLOOR) / 2 + 1).astype(np.float32)
+    return relative, float(np.log10(loud))
 
 
 @functools.cache
@@ -138,7 +137,8 @@ def _bands() -> Array:
     rising = (bins - edges[:-2, np.newaxis]) / np.diff(edges)[:-1, np.newaxis]
     falling = (edges[2:, np.newaxis] - bins) / np.diff(edges)[1:, np.newaxis]
     filters = np.maximum(0.0, np.minimum(rising, falling))
-    return (filters / filters.sum(axis=1, keepdims=True)).astype(np.float32)
+    bands: Array = (filters / filters.sum(axis=1, keepdims=True)).astype(np.float32)
+    return bands
 
 
 # Three recipes read one network's output, so the second and third find it here.
@@ -147,13 +147,13 @@ _found: WeakKeyDictionary[Clip, Array] = WeakKeyDictionary()
 
 def _estimates(clip: Clip) -> Array:
     if clip not in _found:
-        _found[clip] = run(spectra(clip), _parameters())
+        _found[clip] = run(*spectra(clip), _parameters())
     return _found[clip]
 
 
-def run(levels: Array, parameters: dict[str, Array]) -> Array:
-    """The three estimates for the log spectra of a clip, `[frames, bands]`."""
-    x = levels[:, np.newaxis]  # [frames, channels, bands]
+def run(relative: Array, level: float, parameters: dict[str, Array]) -> Array:
+    """The three estimates for what `spectra` gives."""
+    x = relative[:, np.newaxis]  # [frames, channels, bands]
     for index, (_, kernel, stride) in enumerate(LAYERS):
         weight, bias = (parameters[f"layers.{index}.{part}"] for part in ("weight", "bias"))
         x = np.maximum(_convolution(x, weight, kernel, stride) + bias[:, np.newaxis], 0)
@@ -163,10 +163,11 @@ def run(levels: Array, parameters: dict[str, Array]) -> Array:
         padded = np.pad(x, ((1, 1), (0, 0)))
         turned = sum(padded[k : k + len(x)] @ weight[:, :, k].T for k in range(3))
         x = x + np.maximum(turned + bias, 0)
-    pooled = np.concatenate([x.mean(axis=0), np.sqrt(x.var(axis=0) + 1e-5)])
+    pooled = np.concatenate([x.mean(axis=0), np.sqrt(x.var(axis=0) + 1e-5), [np.float32(level)]])
     hidden = np.maximum(parameters["hidden.weight"] @ pooled + parameters["hidden.bias"], 0)
-    estimates: Array = parameters["heads.weight"] @ hidden + parameters["heads.bias"]
-    return estimates * parameters["deviation"] + parameters["mean"]
+    relative_estimates: Array = parameters["heads.weight"] @ hidden + parameters["heads.bias"]
+    estimates: Array = relative_estimates * parameters["deviation"] + parameters["mean"]
+    return estimates
 
 
 def _convolution(x: Array, weight: Array, kernel: int, stride: tuple[int, int]) -> Array:

@@ -22,7 +22,7 @@ from nacbench.core import Alignment, Bitstream, Clip, ClipRef, OperatingPoint, R
 from nacbench.errors import UnscorableError
 from nacbench.executors import Stage
 from nacbench.identity import digest, version_of
-from nacbench.metrics import METRICS
+from nacbench.metrics import build as build_metric
 from nacbench.scoring import Scorer
 from nacbench.sources.loading import load
 
@@ -330,10 +330,9 @@ class Survey:
 
 
 def _describe_metric(name: str, version: str) -> dict[str, Any]:
-    base, _ = METRICS.split(name)
-    metric: Any = METRICS.get(base)
+    metric: Any = build_metric(name)
     low, high = metric.bounds
-    weights = metric().weights() if hasattr(metric, "weights") else ()
+    weights = metric.weights() if hasattr(metric, "weights") else ()
     return {
         "version": version,
         "unit": metric.unit,
@@ -402,7 +401,7 @@ def _rates(codec: Any, streams: tuple[Bitstream, ...]) -> dict[str, Any]:
 
 def _raw_si_sdr(reference: Clip, decoded: Clip) -> float | None:
     """SI-SDR before delay compensation, in dB: the decoded file as it comes, from its start."""
-    metric: Any = METRICS.get("si_sdr")()
+    metric: Any = build_metric("si_sdr")
     samples = audio.fit_length(decoded.samples, reference.length)
     unaligned = Clip(samples, reference.sample_rate_hz)
     try:

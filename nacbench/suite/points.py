@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
+from types import MappingProxyType
 from typing import Any
 
 from nacbench.codecs import CODECS
@@ -45,11 +46,15 @@ def expand(entries: Sequence[tuple[Place, Entry]], document: Document) -> list[P
     return placed
 
 
-def missing_reason(cls: type) -> str | None:
-    """Why a codec or metric cannot run here and how to install it; None when it can."""
+def missing_reason(cls: type, argument: Mapping[str, Any] = MappingProxyType({})) -> str | None:
+    """Why a codec or metric cannot run here and how to install it; None when it can.
+
+    Args:
+        argument: what the name gives behind its colon, where that decides.
+    """
     ask = getattr(cls, "missing", None)
     try:
-        return ask() if ask else None
+        return ask(**argument) if ask else None
     except Exception as error:  # a plug-in that cannot even tell is missing
         return f"{type(error).__name__}: {error}"
 

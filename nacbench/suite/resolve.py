@@ -125,14 +125,15 @@ def _metrics(document: Document) -> dict[str, str | None]:
             continue
         recipe = aliases.get(name, name)
         try:
-            cls = METRICS.get(recipe)
+            base, argument = METRICS.split(recipe)
+            cls = METRICS.get(base)
         except UserError as error:
             alias = did_you_mean(name, aliases) if "Did you mean" not in str(error) else ""
             document.note(("metrics", index), f"{error}{alias}")
             continue
         if recipe in reasons:
             document.note(("metrics", index), f"'{name}' is already listed. Remove one.")
-        reasons[recipe] = missing_reason(cls)
+        reasons[recipe] = missing_reason(cls, argument)
     return reasons
 
 

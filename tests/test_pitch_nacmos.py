@@ -1,0 +1,108 @@
+"""F0 and voicing against signals of known pitch; nacmos against its own promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from signals import changed, noise, sine, voice, with_noise
+
+from nacbench.core import Clip
+from nacbench.errors import UnscorableError
+from nacbench.metrics import nacmos
+from nacbench.metrics.pitch import F0Error, VoicingError, pitch_hz
+
+CENTS = 2.0  # a parabola through three lags of 16 kHz; a sample at 200 Hz is 21 cents
+
+
+def harmonics(pitch_hz: float, seconds: float = 1.0) -> Clip:
+    parts = [sine(k * pitch_hz, seconds, level=0.3 / k).samples for k in range(1, 8)]
+    return changed(sine(pitch_hz, seconds), np.sum(parts, axis=0, dtype=np.float32))
+
+
+def cents(found: np.ndarray, wanted: float) -> float:
+    return float(np.abs(1200 * np.log2(found / wanted)).max())
+
+
+@pytest.mark.parametrize("frequency_hz", [80.0, 123.4, 220.0, 399.0])
+def test_the_pitch_of_harmonics_is_found(frequency_hz: float) -> None:
+    assert cents(pitch_hz(harmonics(frequency_hz)), frequency_hz) < CENTS
+
+
+def test_noise_and_silence_are_unvoiced() -> None:
+    assert np.mean(pitch_hz(noise(1.0)) > 0) < 0.05
+    assert not pitch_hz(changed(noise(1.0), np.zeros((1, 16000), np.float32))).any()
+
+
+def test_the_pitch_track_agrees_with_librosas_yin() -> None:
+    librosa = pytest.importorskip("librosa")
+    clip = voice(2.0)
+    own = pitch_hz(clip)
+    theirs = librosa.yin(
+        clip.samples[0],
+        fmin=60,
+        fmax=500,
+        sr=16000,
+        frame_length=1024,
+        hop_length=160,
+        center=False,
+    )
+    count = min(len(own), len(theirs))
+    voiced = own[:count] > 0
+    apart = np.abs(1200 * np.log2(own[:count][voiced] / theirs[:count][voiced]))
+    assert np.median(apart) < 10  # cents; its window is longer, and the pitch glides
+
+
+def test_a_shift_by_a_semitone_is_100_cents_and_a_copy_none() -> None:
+    metric = F0Error()
+    own = metric.prepare(harmonics(150.0))
+    assert metric.score(own, harmonics(150.0)) == 0.0
+    shifted = harmonics(150.0 * 2 ** (1 / 12))
+    assert metric.score(own, shifted) == pytest.approx(100, abs=CENTS)
+
+
+def test_voicing_error_is_the_share_of_frames_that_lost_their_voice() -> None:
+    tone = harmonics(150.0, 2.0)
+    half = tone.samples.copy()
+    half[:, 16000:] = noise(1.0).samples
+    metric = VoicingError()
+    assert metric.score(metric.prepare(tone), changed(tone, half)) == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_has_no_voice_has_no_pitch_error() -> None:
+    with pytest.raises(UnscorableError, match="no voiced frames"):
+        F0Error().prepare(noise(1.0))
+
+
+def test_nacmos_falls_with_noise_and_heeds_no_reference() -> None:
+    scores = [
+        nacmos.NacmosVisqol().score(None, clip)
+        for clip in (voice(), with_noise(voice(), 20), with_noise(voice(), 0))
+    ]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] - scores[2] > 1
+
+
+def test_nacmos_is_small_and_its_card_lies_beside_its_weights() -> None:
+    parameters = sum(array.size for array in nacmos._parameters().values())
+    assert parameters <= 2_000_000
+    card = nacmos.FILE.with_suffix(".md").read_text(encoding="utf-8")
+    assert "not listeners" in card
+    assert nacmos.NacmosPesq().weights()[0].sha256 in card
+
+
+def test_nacmos_runs_as_it_was_trained() -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    from benchmarks.nacmos.network import Nacmos
+
+    state = load_file(nacmos.FILE)
+    mean, deviation = state.pop("mean"), state.pop("deviation")
+    network = Nacmos(normalised=False)
+    network.load_state_dict(state)
+    relative, level = nacmos.spectra(voice())
+    with torch.no_grad():
+        found = network.eval()(torch.from_numpy(relative)[None], torch.tensor([level]))
+    expected = (found * deviation + mean)[0].numpy()
+    own = nacmos.run(relative, level, nacmos._parameters())
+    np.testing.assert_allclose(own, expected, rtol=0, atol=1e-4)
