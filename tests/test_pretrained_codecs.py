@@ -67,9 +67,9 @@ def clip_for(codec: Any, seconds: float) -> Clip:
 @pytest.mark.parametrize("name", MAKERS)
 def test_each_keeps_the_contract(folders: dict[str, Path], name: str) -> None:
     report = check_codec(MAKERS[name][0], model=str(folders[name]), **OPTIONS[name])
-    assert report.measured["payload_kbps"] == pytest.approx(
-        build(folders, name).nominal_kbps, rel=0.08
-    )
+    nominal = build(folders, name).nominal_kbps
+    # Of a second: header, gains, and the frame that is only begun.
+    assert report.measured["payload_kbps"] == pytest.approx(nominal, abs=0.2)
 
 
 # Tokens and audio are those of the peer's own calls
