@@ -224,7 +224,9 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("recipe")
 @_training_options
 def train(recipe: str, changes: tuple[str, ...], **choices: Any) -> None:
-    """Train a codec: RECIPE is a packaged one or a YAML file; KEY=VALUE changes its values.
+    """Train a codec by a recipe.
+
+    RECIPE is a packaged one or a YAML file; KEY=VALUE changes its values.
 
     \b
     nac train tiny --data recordings/
@@ -240,7 +242,10 @@ def train(recipe: str, changes: tuple[str, ...], **choices: Any) -> None:
 @click.option("--recipe", help="Packaged or a file; by default the one it was trained with.")
 @_training_options
 def finetune(checkpoint: str, recipe: str | None, changes: tuple[str, ...], **choices: Any) -> None:
-    """Go on training a finished codec on other data, at a third of the recipe's learning rate."""
+    """Go on training a finished codec.
+
+    On other data, or by another recipe, at a third of the recipe's learning rate.
+    """
     with _training_ready():
         from reference_codec.training import command
     command.finetune(checkpoint, recipe, changes, command.Choices(**choices))

@@ -11,13 +11,31 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from reference_codec.training.step import CodecStep
 
 if TYPE_CHECKING:
     from reference_codec.training.data import TrainingData
     from reference_codec.training.recipe import Recipe
+
+
+class Operations(TorchDispatchMode):
+    """Counts what `torch.utils.flop_counter` knows to count: convolutions and matrix products.
+
+    Its own FlopCounterMode hooks into modules to name them, which a gradient to a module's input
+    does not survive, and that is what a discriminator gives.
+    """
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=out)
+        return out
 
 
 def describe(recipe: Recipe, data: TrainingData) -> Iterator[str]:
@@ -69,10 +87,10 @@ def describe(recipe: Recipe, data: TrainingData) -> Iterator[str]:
 
 def _forward_flops(model: nn.Module, crop: Tensor) -> int:
     model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), Operations() as operations:
         model(crop)
     model.train()
-    return int(counter.get_total_flops())
+    return operations.total
 
 
 def _watched_step(step: CodecStep, crop: Tensor, number: int) -> tuple[int, int]:
@@ -85,11 +103,11 @@ def _watched_step(step: CodecStep, crop: Tensor, number: int) -> tuple[int, int]
         return tensor
 
     owned = {tensor.untyped_storage().data_ptr() for tensor in step.tensors().values()}
-    counter = FlopCounterMode(display=False)
-    with saved_tensors_hooks(note, lambda tensor: tensor), counter:
+    operations = Operations()
+    with saved_tensors_hooks(note, lambda tensor: tensor), operations:
         step(crop, number)
     held = sum(size for pointer, size in stretches.items() if pointer not in owned)
-    return int(counter.get_total_flops()), held
+    return operations.total, held
 
 
 def _parameters(module: nn.Module) -> int:

@@ -201,18 +201,46 @@ def test_a_spectrogram_shows_a_tone_where_it_is() -> None:
     assert image[row, 20] == pytest.approx(1, abs=0.02)  # full scale is 0 dB
 
 
+def small_data() -> Any:
+    return SimpleNamespace(
+        crops=lambda step: 0.1 * np.random.default_rng(0).standard_normal((1, 1, 8000), "f4"),
+        hours=(2.0, 0.1), world=1, cache=SimpleNamespace(left_out=()),
+    )  # fmt: skip
+
+
 def test_operations_are_counted_as_the_closed_form_says() -> None:
     convolution = nn.Conv1d(3, 5, 7, bias=False)
     with torch.no_grad():
         assert dry_run._forward_flops(convolution, torch.zeros(1, 3, 106)) == 2 * 3 * 5 * 7 * 100
 
 
+def test_a_gradient_costs_as_much_as_the_way_there() -> None:
+    convolution = nn.Conv1d(3, 5, 7, bias=False)
+    audio = torch.zeros(1, 3, 106, requires_grad=True)
+    with dry_run.Operations() as operations:
+        torch.autograd.grad(convolution(audio).sum(), audio)
+    assert operations.total == 2 * (2 * 3 * 5 * 7 * 100)
+
+
+def test_a_dry_run_counts_the_discriminators_too() -> None:
+    changes = [
+        "losses.adversarial=1",
+        "losses.feature_matching=1",
+        "adversarial.discriminators=[{kind: ms_stft, n_ffts: [256], channels: 4}]",
+        "adversarial.start_step=5",
+    ]
+    plain, adversarial = (
+        {line[:16].strip(): line[16:] for line in dry_run.describe(chosen, small_data())}
+        for chosen in (RECIPE, recipe_file.load("tiny", changes))
+    )
+    assert "discriminators" not in plain
+    assert adversarial["discriminators"].endswith("M parameters")
+    assert adversarial["coding"] == plain["coding"]
+    assert float(adversarial["training"].split()[0]) > float(plain["training"].split()[0])
+
+
 def test_a_dry_run_tells_what_a_run_would_take() -> None:
-    data: Any = SimpleNamespace(
-        crops=lambda step: 0.1 * np.random.default_rng(0).standard_normal((1, 1, 8000), "f4"),
-        hours=(2.0, 0.1), world=1, cache=SimpleNamespace(left_out=()),
-    )  # fmt: skip
-    lines = {line[:16].strip(): line[16:] for line in dry_run.describe(RECIPE, data)}
+    lines = {line[:16].strip(): line[16:] for line in dry_run.describe(RECIPE, small_data())}
     model = NeuralCodec(RECIPE.config)
     parameters = sum(p.numel() for p in model.encoder.parameters())
     assert lines["encoder"].startswith(f"{parameters / 1e6:.2f} M")
