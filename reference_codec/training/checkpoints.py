@@ -67,7 +67,7 @@ def latest(directory: Path) -> Path | None:
     """The newest checkpoint of a run; what a killed process left half-written is removed."""
     folder = directory / FOLDER
     for left in folder.glob(f"*{_UNFINISHED}"):
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)  # another process may be at it too
     finished = _finished(folder)
     return finished[-1] if finished else None
 

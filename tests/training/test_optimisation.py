@@ -129,6 +129,7 @@ def test_quantizer_dropout_draws_prefixes_of_every_length() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own use
 def test_compiled_networks_train_to_the_same_losses() -> None:
     found = []
     for compiled in (False, True):
