@@ -18,6 +18,7 @@ import reference_codec
 from reference_codec import checkpoint, convert, export, onnx_backend, presets
 from reference_codec.cli import nac
 from reference_codec.errors import UserError
+from reference_codec.layers import Snake
 from reference_codec.neural_codec import NeuralCodec, weights_sha256
 from reference_codec.onnx_backend import OnnxBackend
 
@@ -62,6 +63,24 @@ def test_fewer_codebooks_are_the_first_ones(name: str, tmp_path: Path) -> None:
         wanted = model.decode_segment(codes, scale)
         decoded = onnx.decode_segment(got, got_scale)
         np.testing.assert_allclose(decoded, wanted, rtol=0, atol=AUDIO_ATOL)
+
+
+def test_channels_learnt_to_be_linear_or_reversed_are_coded_alike(tmp_path: Path) -> None:
+    """Snake's factors are folded into their neighbours, which divides by them."""
+    model = NeuralCodec.untrained(TINY["dac"])
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, Snake):
+                odd = torch.tensor([0.0, 1e-9, -1e-4, -0.7, 30.0])
+                layer.alpha[:5, 0] = odd[: len(layer.alpha)]
+    export.export(model, tmp_path)
+    onnx = OnnxBackend(tmp_path, threads=1)
+    audio = noise(model.config, 800)
+    codes, _ = model.encode_segment(audio)
+    assert np.array_equal(onnx.encode_segment(audio.numpy(), 3)[0], codes.numpy())
+    wanted = model.decode_segment(codes)
+    decoded = onnx.decode_segment(codes.numpy(), None)
+    np.testing.assert_allclose(decoded, wanted, rtol=0, atol=AUDIO_ATOL)
 
 
 @causal
