@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from reference_codec.training.recipe import Recipe
 
 
-class Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what `torch.utils.flop_counter` knows to count: convolutions and matrix products.
 
     Its own FlopCounterMode hooks into modules to name them, which a gradient to a module's input
     does not survive, and that is what a discriminator gives.
     """
 
-    total = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
