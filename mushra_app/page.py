@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mushra_app import experimenter, listener
+from mushra_app import listener
 from mushra_app.service import service
 
 # Calm pages: no toolbar, no footer, little padding. The player says itself what is not saved, so
@@ -18,6 +18,8 @@ at = service()
 st.set_page_config(page_title=at.study.title, page_icon="🎧", layout="wide")
 st.html(STYLE)
 if "experimenter" in st.query_params:
+    from mushra_app import experimenter  # brings tables and charts along, which listeners spare
+
     experimenter.show(at, st.query_params["experimenter"])
 else:
     listener.show(at, st.query_params.get("p"))

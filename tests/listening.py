@@ -22,7 +22,7 @@ from nacbench.core import Clip
 
 RATE_HZ = 16000
 CLIP_S = 3.0
-START_S = 60.0
+START_S = 120.0
 # Names that occur nowhere else, so that finding one means that it leaked.
 ROLES = {
     "xq-original": "reference",
@@ -31,6 +31,7 @@ ROLES = {
     "xq-opus": "system",
     "xq-nac": "system",
 }
+TITLES = ("Hidden reference", "3.5 kHz anchor", "7 kHz anchor", "Opus 16 kbps", "Neural 6 kbps")
 ITEMS = ("zw-harbour", "zw-violin")
 TRAINING = ("zw-kitchen",)
 
@@ -97,7 +98,10 @@ def write_study(
                 choices={"closed": {"en": "Closed"}, "open": {"en": "Open"}},
             ),
         ),
-        conditions=tuple(Condition(id=c, role=role, title=c) for c, role in ROLES.items()),
+        conditions=tuple(
+            Condition(id=name, role=role, title=title)
+            for (name, role), title in zip(ROLES.items(), TITLES, strict=True)
+        ),
         items=tuple(map(item, items)),
         training=tuple(map(item, training)),
     )
