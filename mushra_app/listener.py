@@ -278,5 +278,5 @@ def _done(at: Service, session: Session, texts: Mapping[str, Any]) -> None:
     st.write(words["body"])
     for name in ("completion", "withdrawal"):
         st.subheader(words[name])
-        st.code(getattr(session, f"{name}_code"), language=None)
+        st.markdown(f"`{getattr(session, f'{name}_code')}`")
         st.write(words[f"{name}_note"])
