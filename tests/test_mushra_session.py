@@ -684,6 +684,7 @@ def test_a_closed_tab_without_a_server_still_delivers_later(tmp_path: Path, brow
         one.page = one.page.context.new_page()
         one.page.set_default_timeout(PAGE_MS)
         one.page.goto(address)
+        one.train()  # the server knows of no grade yet
         one.loaded()
         assert one.shown() == ["–", "–", "64", "–", "–"]
         one.saved()
