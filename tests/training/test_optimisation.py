@@ -126,14 +126,3 @@ def test_quantizer_dropout_draws_prefixes_of_every_length() -> None:
     drawn = torch.cat([step._codebooks(4, number) for number in range(50)])
     assert sorted(drawn.unique().tolist()) == [1, 2, 3, 4]
     assert torch.equal(step._codebooks(4, 7), step._codebooks(4, 7))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own use
-def test_compiled_networks_train_to_the_same_losses() -> None:
-    found = []
-    for compiled in (False, True):
-        run = recipe(compile=compiled)
-        step = CodecStep(run, CPU)
-        found.append([step(Tones(run).audio(n), n)[0]["mel"] for n in range(3)])
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
