@@ -24,7 +24,7 @@ from nacbench.core import Clip
 from nacbench.metrics.nacmos import NacmosPesq, NacmosStoi, NacmosVisqol
 
 OF = {"visqol:speech-lattice": NacmosVisqol, "pesq:wb": NacmosPesq, "stoi": NacmosStoi}
-DRAWS = 1000
+DRAWS = 500
 Floats = NDArray[np.float64]
 
 
@@ -81,6 +81,7 @@ def by_system(x: Floats, y: Floats, system: NDArray[np.int64]) -> Callable[[Floa
 
     def statistic(weights: Floats) -> Floats:
         counts = weights @ member
+        counts = np.maximum(counts, 1e-9)  # a system may have no clip in a draw
         x_mean, y_mean = (weights * x) @ member / counts, (weights * y) @ member / counts
         ones = np.ones_like(x_mean)
         ranks = [np.argsort(np.argsort(means, axis=1), axis=1) * 1.0 for means in (x_mean, y_mean)]
@@ -116,6 +117,7 @@ def main() -> None:
         "all systems": exam,
         "codecs seen in training": [p for p in exam if p["family"] not in (*UNSEEN, "condition")],
         **{f"{family} (unseen)": [p for p in exam if p["family"] == family] for family in UNSEEN},
+        "Lyra": [p for p in exam if p["family"] == "lyra"],
         "conditions": [p for p in exam if p["family"] == "condition"],
         "random distortions, unseen speakers": unseen_speakers,
     }
