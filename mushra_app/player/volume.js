@@ -71,7 +71,7 @@ export class Volume {
   }
 
   async #play(pan) {
-    this.#engine ??= new Engine(this.rate, this.base);
+    this.#engine ??= new Engine(this.rate);
     if (this.#signals) {
       this.#engine.load(this.#signals);
       this.#signals = null;
