@@ -40,8 +40,7 @@ TALL = {"width": 1100, "height": 1250}  # the experimenter's whole page
 MIN_TRACK_PX = 378  # 10 cm, as BS.1534-3 asks for
 SIZES = {"laptop": (1280, 720), "tablet": (1024, 768), "tablet upright": (768, 1024)}
 
-# Listening takes its time: six signals of a trial cannot be heard faster than they sound.
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.xdist_group("browser")
 
 
 class Listener:
@@ -673,7 +672,6 @@ def test_a_cut_network_in_the_middle_of_a_trial_loses_nothing(server: Server, br
         assert one.shown() == ["70", "41", "–", "–", "–"]
 
 
-@pytest.mark.slow
 def test_a_closed_tab_without_a_server_still_delivers_later(tmp_path: Path, browser: Any) -> None:
     mine = write_study(tmp_path)
     with served(mine.folder) as running, listener(browser) as one:
@@ -692,7 +690,6 @@ def test_a_closed_tab_without_a_server_still_delivers_later(tmp_path: Path, brow
         one.saved()
 
 
-@pytest.mark.slow
 def test_two_tabs_of_one_listener_do_not_swallow_each_other(
     study: Study, server: Server, browser: Any
 ) -> None:
@@ -723,7 +720,6 @@ def test_german_is_another_file_and_the_choice_is_kept(server: Server, browser: 
         one.see("Kopfhörer")
 
 
-@pytest.mark.slow
 def test_withdrawing_deletes_everything(tmp_path: Path, browser: Any) -> None:
     mine = write_study(tmp_path)
     with served(mine.folder) as running, listener(browser) as one:

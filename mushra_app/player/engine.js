@@ -7,12 +7,6 @@ export const FADE_S = 0.005;
 export const SILENCE = -1;
 const REPORT_MS = 50;
 
-// Fetched with the page: the first click may come when the network is gone.
-const worklet = fetch(new URL("./worklet.js", import.meta.url))
-  .then((response) => response.blob())
-  .then((source) => URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-worklet.catch(() => {});
-
 const fade = (length, inwards) =>
   Float32Array.from({ length: length + 1 }, (_, k) => {
     const down = 0.5 + 0.5 * Math.cos((Math.PI * k) / length);
@@ -23,17 +17,17 @@ export class Engine {
   onreport = () => {};
 
   // Call it synchronously in the handler of a click or key press.
-  constructor(sampleRate, context = new AudioContext({ sampleRate })) {
+  constructor(sampleRate, base, context = new AudioContext({ sampleRate })) {
     this.context = context;
     this.level = new GainNode(context);
     this.pan = new StereoPannerNode(context);
     this.level.connect(this.pan).connect(context.destination);
-    this.ready = this.#build(sampleRate);
+    this.ready = this.#build(sampleRate, base);
   }
 
-  async #build(sampleRate) {
+  async #build(sampleRate, base) {
     if (this.context.audioWorklet && this.context.sampleRate === sampleRate) {
-      await this.context.audioWorklet.addModule(await worklet);
+      await this.context.audioWorklet.addModule(new URL("player/worklet.js", base));
       this.backend = new Worklet(this.context, this.level);
     } else {
       // Plain http outside localhost has no worklets; a context at another rate resamples sources.

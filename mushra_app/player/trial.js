@@ -197,7 +197,7 @@ export class Trial {
     if (!this.#ready()) return;
     this.#playing = true;
     if (!this.#engine) {
-      this.#engine = new Engine(this.rate);
+      this.#engine = new Engine(this.rate, this.base);
       this.#engine.levelDb = this.data.level_db;
       this.#engine.onreport = (report) => this.#report(report);
       this.#engine.context.onstatechange = () => this.#interrupted();

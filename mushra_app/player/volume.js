@@ -71,7 +71,7 @@ export class Volume {
   }
 
   async #play(pan) {
-    this.#engine ??= new Engine(this.rate);
+    this.#engine ??= new Engine(this.rate, this.base);
     if (this.#signals) {
       this.#engine.load(this.#signals);
       this.#signals = null;
