@@ -171,6 +171,7 @@ class Codec(Protocol):
                                                 decide the output; part of the cache key
         tokens(bitstream) -> int array [codebooks, frames], with
         codebook_sizes: tuple[int, ...]         for token codecs: usage and entropy are reported
+        entropy_coded: bool                     token codecs: the payload is, by an own coder
     """
 
     name: str
@@ -451,7 +452,8 @@ class TokenUse:
         frames: tokens seen per codebook; few frames make usage and entropy too low.
         usage: share of entries that occurred, per codebook, 0…1.
         entropy_bits: empirical entropy per codebook, bits per token.
-        entropy_kbps: what an ideal static coder of these tokens would need.
+        entropy_kbps: of the true payload, where the codec has an entropy coder of its own
+            (`entropy_coded`); else what an ideal static coder of these tokens would need.
         version: the codec's, build included.
     """
 

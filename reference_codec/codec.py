@@ -206,6 +206,13 @@ def describe(name: str | Path, backend: str = "torch") -> tuple[CodecConfig, str
     return codec.config, codec.weights_sha256
 
 
+def prior_file(name: str | Path) -> Path | None:
+    """The neural prior that `load` would take, if there is one: it decides bytes, not audio."""
+    path = shipped().get(str(name), Path(name))
+    prior = path / EXPORTED_PRIOR if path.is_dir() else path.with_suffix(PRIOR_SUFFIX)
+    return prior if prior.is_file() else None
+
+
 def _load_onnx(path: Path) -> Codec:
     """The export at `path`, or beside a checkpoint: `name.onnx/` for `name.safetensors`."""
     directory = path if path.is_dir() else path.with_suffix(EXPORT_SUFFIX)

@@ -67,6 +67,7 @@ class Reference:
         self.channels = (config.channels,)
         self.nominal_kbps = config.nominal_kbps(self._n_codebooks)
         self.codebook_sizes = config.codebook_sizes[: self._n_codebooks]
+        self.entropy_coded = self._coding is not Coding.PACKED
         self.untrained = model in PRESETS and model not in shipped()
         onnx = backend == "onnx" or Path(model).is_dir()
         self._runtime = "onnxruntime" if onnx else "torch"
@@ -81,7 +82,9 @@ class Reference:
     def build_id(self) -> str:
         runtime = f"{self._runtime} {metadata.version(self._runtime)}"
         if self._weights_sha256:
-            return f"{runtime} weights {self._weights_sha256[:16]}"
+            prior = codec_module.prior_file(self._model)
+            bytes_by = f" prior {hashlib.sha256(prior.read_bytes()).hexdigest()[:16]}" if prior else ""
+            return f"{runtime} weights {self._weights_sha256[:16]}{bytes_by}"
         return f"{runtime} weights drawn by {_sources_sha256()[:16]}"
 
     @cached_property

@@ -389,6 +389,14 @@ def test_codebook_usage_and_entropy_are_those_of_the_tokens(bench: Bench) -> Non
     assert not plan(load(bench.folder / "small.yaml"), workers=IN_PROCESS, timing=False).untallied
 
 
+def test_the_rate_of_an_own_entropy_coder_is_that_of_the_true_payload(bench: Bench) -> None:
+    suite = bench.suite([{f"{HERE}:EntropyCoded": {}}])
+    table = nacbench.run(suite, workers=IN_PROCESS, timing=False)
+    (use,) = table.token_uses
+    payload_bits = sum(8 * (record.payload_bytes or 0) for record in table.records)
+    assert use.entropy_kbps == pytest.approx(payload_bits / (3 * CLIP_S) / 1000)
+
+
 def test_tokens_outside_their_codebook_are_refused(bench: Bench) -> None:
     told: list[str | None] = []
 

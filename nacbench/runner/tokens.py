@@ -23,14 +23,22 @@ Counts = list[NDArray[np.int64]]  # per codebook, how often each entry occurred
 
 @dataclass(frozen=True)
 class Tally:
-    """The tokens of one clip, or of several."""
+    """The tokens of one clip, or of several.
+
+    Attributes:
+        coded_bits: of the payload, where the codec's own entropy coder wrote it; else None.
+    """
 
     counts: Counts
     duration_s: float
+    coded_bits: int | None = None
 
     def __add__(self, other: Tally) -> Tally:
         counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
-        return Tally(counts, self.duration_s + other.duration_s)
+        bits = None
+        if self.coded_bits is not None and other.coded_bits is not None:
+            bits = self.coded_bits + other.coded_bits
+        return Tally(counts, self.duration_s + other.duration_s, bits)
 
 
 class TokenCounter:
@@ -51,7 +59,9 @@ class TokenCounter:
             return None
         stage("tokens")
         codec: Any = coding.build(task.point.codec, task.point.options)
-        return Tally(count(codec, streams), reference.duration_s)
+        own = getattr(codec, "entropy_coded", False)
+        bits = sum(8 * len(stream.payload) for stream in streams) if own else None
+        return Tally(count(codec, streams), reference.duration_s, bits)
 
 
 def count(codec: Any, streams: Sequence[Bitstream]) -> Counts:
@@ -114,7 +124,9 @@ def summarise(
         return None, failures[0]
     total = functools.reduce(operator.add, counted)
     entropy_bits = tuple(entropy(c / max(c.sum(), 1)) for c in total.counts)
-    bits = sum(h * int(c.sum()) for h, c in zip(entropy_bits, total.counts, strict=True))
+    bits: float | None = total.coded_bits
+    if bits is None:
+        bits = sum(h * int(c.sum()) for h, c in zip(entropy_bits, total.counts, strict=True))
     use = TokenUse(
         run=plan.run,
         suite=plan.suite.name,

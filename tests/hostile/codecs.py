@@ -167,6 +167,13 @@ class Tokens(Quantised):
         return np.stack([np.arange(frames) % 2, np.full(frames, self.largest)])
 
 
+class EntropyCoded(Tokens):
+    """Tokens whose payload its own entropy coder wrote, or so it says."""
+
+    title = "Entropy coded"
+    entropy_coded = True
+
+
 class _Likeness:
     version = "1"
     unit = ""
