@@ -83,7 +83,9 @@ class Reference:
         runtime = f"{self._runtime} {metadata.version(self._runtime)}"
         if self._weights_sha256:
             prior = codec_module.prior_file(self._model)
-            bytes_by = f" prior {hashlib.sha256(prior.read_bytes()).hexdigest()[:16]}" if prior else ""
+            bytes_by = (
+                f" prior {hashlib.sha256(prior.read_bytes()).hexdigest()[:16]}" if prior else ""
+            )
             return f"{runtime} weights {self._weights_sha256[:16]}{bytes_by}"
         return f"{runtime} weights drawn by {_sources_sha256()[:16]}"
 
