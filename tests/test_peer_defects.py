@@ -21,7 +21,19 @@ from nacbench.results import ResultTable
 from nacbench.scoring import Scorer
 from nacbench.suspicions import suspicions
 
-QUALITY = [name for name in METRICS.names() if METRICS.get(name).higher_is_better is not None]
+# Recipes whose weights are not there are tested with tiny ones, in the tests of their files.
+QUALITY = [
+    name
+    for name in METRICS.names()
+    if METRICS.get(name).higher_is_better is not None
+    and not getattr(METRICS.get(name), "missing", bool)()
+]
+# An estimate without a reference promises no order; the pitch's error leaves noisy frames out.
+JUDGED_BY_REFERENCE = [
+    name
+    for name in QUALITY
+    if not getattr(METRICS.get(name), "reference_free", False) and name != "f0_error"
+]
 
 
 def table_of(records: list[Record]) -> ResultTable:
@@ -259,7 +271,9 @@ def test_si_sdr_is_in_db_and_grows_with_quality() -> None:
 
 @pytest.mark.parametrize("name", METRICS.names())
 def test_a_recipe_has_nothing_to_set(name: str) -> None:
-    assert not inspect.signature(METRICS.get(name)).parameters
+    metric = METRICS.get(name)
+    in_its_name = {getattr(metric, "argument", None)}  # as the model in 'wer:MODEL'
+    assert set(inspect.signature(metric).parameters) <= in_its_name
 
 
 # AudioCodecBench at 91a1a7e: 50 clips are padded with zeros to the longest before STOI and PESQ; a
@@ -291,7 +305,7 @@ def test_a_model_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 # Audiocraft at 896ec7c: SI-SNR is computed in segments of 5 s and only the first is used.
 
 
-@pytest.mark.parametrize("name", QUALITY)
+@pytest.mark.parametrize("name", JUDGED_BY_REFERENCE)
 def test_damage_counts_wherever_it_is(name: str) -> None:
     reference = voice(6.0)
     width = reference.length // 20
