@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 URL_VARIABLE = "NACBENCH_MUSHRA_DB"
 FILE = "ratings.sqlite"  # beside study.yaml, where no other database is named
 BUSY_S = 30  # twenty listeners who submit at once wait for each other for less than two
+RETRY_S = 0.02
 MIGRATION_LOCK = 0x6D757368  # any number, the same in every process
 
 
@@ -66,11 +69,26 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_S * 1000}")
-    cursor.execute("PRAGMA journal_mode=WAL")  # readers do not wait for writers
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA secure_delete=ON")  # what is withdrawn is overwritten
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Readers do not wait for writers; the file keeps the mode, so only the first one switches."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # Of two that switch at once one is refused at once: SQLite heeds no time-out here.
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # of every kind
+            if not busy or time.monotonic() > until:
+                raise
+            time.sleep(RETRY_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

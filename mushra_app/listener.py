@@ -68,7 +68,8 @@ def _welcome(at: Service, unknown: bool) -> None:
         st.info(texts["consent"]["closed"])
         _withdrawal(at, texts["withdraw"])
         return
-    _left_session(at, texts["consent"])
+    with st.container():  # what comes into it later moves nothing below, where somebody may type
+        _left_session(at, texts["consent"])
     st.markdown(consent_text(at, language))
     agreed = st.checkbox(texts["consent"]["agree"], key="agreed")
     if st.button(texts["consent"]["begin"], type="primary", disabled=not agreed):

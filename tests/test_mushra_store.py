@@ -25,6 +25,7 @@ from mushra_app.tables import METADATA, PARTICIPANT
 from nacbench.errors import UserError
 
 LISTENERS, TRIALS = 20, 20
+HELD_S = 0.3  # how long another one holds a new database
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,17 @@ def test_a_store_that_is_opened_by_many_at_once_is_built_once(url: str) -> None:
         assert at.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
     for store in stores:
         store.close()
+
+
+def test_a_new_database_that_another_writes_to_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE foreign_one (id INTEGER)")
+    threading.Timer(HELD_S, other.execute, ["COMMIT"]).start()
+    Store(f"sqlite:///{path}").close()
+    assert other.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+    other.close()
 
 
 def test_a_database_of_a_newer_version_is_refused(store: Store, url: str) -> None:

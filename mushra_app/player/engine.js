@@ -3,6 +3,8 @@
 // An AudioContext may only be made inside a click or key press, so `Engine` is made there and
 // signals that arrived before wait for it. Positions are in samples of the signals' own rate.
 
+import { fetched } from "./signals.js";
+
 export const FADE_S = 0.005;
 export const SILENCE = -1;
 const REPORT_MS = 50;
@@ -12,6 +14,20 @@ const fade = (length, inwards) =>
     const down = 0.5 + 0.5 * Math.cos((Math.PI * k) / length);
     return inwards ? 1 - down : down;
   });
+
+// The audio thread's script comes with the first signals: at the click that makes an engine, the
+// server may be away.
+let script = null; // promise of its address within this page
+
+export function prepare(base) {
+  return (script ??= blob("player/worklet.js", base));
+}
+
+async function blob(path, base) {
+  const bytes = await fetched(path, base);
+  if (!bytes) throw new Error(`the server refuses ${path}`);
+  return URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));
+}
 
 export class Engine {
   onreport = () => {};
@@ -27,7 +43,7 @@ export class Engine {
 
   async #build(sampleRate, base) {
     if (this.context.audioWorklet && this.context.sampleRate === sampleRate) {
-      await this.context.audioWorklet.addModule(new URL("player/worklet.js", base));
+      await this.context.audioWorklet.addModule(await prepare(base));
       this.backend = new Worklet(this.context, this.level);
     } else {
       // Plain http outside localhost has no worklets; a context at another rate resamples sources.

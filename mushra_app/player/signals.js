@@ -7,9 +7,10 @@ const early = new Map(); // address -> promise of a body
 
 export class Expired extends Error {}
 
-async function body(address, base) {
+// Tries until the server answers; null where it refuses.
+export async function fetched(path, base) {
   for (let attempt = 0; ; attempt++) {
-    const response = await fetch(new URL(`api/signal/${address}`, base), {
+    const response = await fetch(new URL(path, base), {
       cache: "no-store",
       referrerPolicy: "no-referrer",
     }).catch(() => null);
@@ -17,10 +18,16 @@ async function body(address, base) {
       const bytes = await response.arrayBuffer().catch(() => null);
       if (bytes) return bytes;
     }
-    if (response && response.status >= 400 && response.status < 500) throw new Expired();
+    if (response && response.status >= 400 && response.status < 500) return null;
     const waitMs = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
     await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
+}
+
+async function body(address, base) {
+  const bytes = await fetched(`api/signal/${address}`, base);
+  if (!bytes) throw new Expired();
+  return bytes;
 }
 
 // Bodies of one further trial at most are kept.

@@ -1,6 +1,6 @@
 // One trial: hear the reference and the numbered signals, give each of them a grade.
 
-import { Engine, SILENCE } from "./engine.js";
+import { Engine, prepare, SILENCE } from "./engine.js";
 import { listen } from "./keys.js";
 import { nonce } from "./outbox.js";
 import { Expired, load, prefetch } from "./signals.js";
@@ -170,7 +170,8 @@ export class Trial {
     progress(0, trial.signals.length);
     this.#show();
     try {
-      const loaded = await load(trial.signals, this.base, progress);
+      const loading = load(trial.signals, this.base, progress);
+      const [loaded] = await Promise.all([loading, prepare(this.base)]);
       if (this.data.trial.key !== trial.key || this.#closed) return;
       this.rate = loaded[0].sampleRate;
       this.#signals = loaded.map(({ samples }) => samples);

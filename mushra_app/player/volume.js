@@ -1,6 +1,6 @@
 // Before the test: hear left and right, set the level. It stays fixed within a trial.
 
-import { Engine } from "./engine.js";
+import { Engine, prepare } from "./engine.js";
 import { nonce } from "./outbox.js";
 import { Expired, load } from "./signals.js";
 
@@ -59,7 +59,8 @@ export class Volume {
   async #load() {
     this.expired = false;
     try {
-      const [{ samples, sampleRate }] = await load(this.data.signals, this.base);
+      const loading = load(this.data.signals, this.base);
+      const [[{ samples, sampleRate }]] = await Promise.all([loading, prepare(this.base)]);
       this.rate = sampleRate;
       this.#signals = [samples];
       for (const button of this.root.querySelectorAll(".buttons button")) button.disabled = false;
