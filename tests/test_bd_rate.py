@@ -72,7 +72,8 @@ def test_deltas_equal_those_of_the_bjontegaard_package(interpolation: str, seed:
 
 @given(
     st.lists(st.floats(0.05, 3), min_size=4, max_size=9),
-    st.lists(st.floats(-2, 2), min_size=9, max_size=9),
+    # As scores are: no slopes that only the smallest floats can have.
+    st.lists(st.floats(-2, 2).map(lambda y: round(y, 9)), min_size=9, max_size=9),
 )
 @settings(max_examples=80, deadline=None)
 def test_integrals_equal_scipys(steps: list[float], heights: list[float]) -> None:

@@ -538,6 +538,7 @@ BLOCK = 128  # samples that the browser computes at once
 PLAYED = 1e-4  # of a level: 24-bit steps of the softest signal
 
 
+@pytest.mark.slow  # a browser that gets no processor time for 3 ms leaves a gap in the recording
 def test_what_sounds_is_the_signal_that_was_asked_for_where_the_playhead_is(
     study: Study, server: Server, browser: Any
 ) -> None:
@@ -690,6 +691,7 @@ def test_a_closed_tab_without_a_server_still_delivers_later(tmp_path: Path, brow
         one.saved()
 
 
+@pytest.mark.slow  # two browsers' pages at once: has failed once on two busy cores
 def test_two_tabs_of_one_listener_do_not_swallow_each_other(
     study: Study, server: Server, browser: Any
 ) -> None:
