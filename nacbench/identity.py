@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -24,6 +25,21 @@ def digest(*parts: Any) -> str:
 def file_sha256(path: Path | str) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unchanged_file_sha256(path: Path | str) -> str:
+    """`file_sha256`, read again only when the file's size or time has changed.
+
+    For weights, whose hash every plan and every operating point of a run asks for.
+    """
+    path = Path(path)
+    status = path.stat()
+    return _of_file(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _of_file(path: Path, size: int, modified_ns: int) -> str:
+    return file_sha256(path)
 
 
 def version_of(thing: Any) -> str:

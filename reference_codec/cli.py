@@ -179,7 +179,7 @@ def info(source: str, codes: bool) -> None:
 def export(model: str, directory: Path) -> None:
     """Write MODEL as ONNX into DIRECTORY, for '--backend onnx': faster, and without PyTorch."""
     from reference_codec import checkpoint, presets
-    from reference_codec.checkpoints import EXPORTED_PRIOR, PRIOR_SUFFIX, shipped
+    from reference_codec.checkpoints import EXPORTED_PRIOR, prior_beside, shipped
 
     path = shipped().get(model, Path(model))
     is_file = path.is_file()
@@ -190,8 +190,7 @@ def export(model: str, directory: Path) -> None:
         raise UserError(f"'nac export' needs {error.name}: pip install onnx") from error
     for written in exporting.export(network, directory):
         click.echo(f"{written}  {written.stat().st_size / 1e6:.1f} MB")
-    prior = path.with_suffix(PRIOR_SUFFIX)
-    if is_file and prior.is_file():
+    if is_file and (prior := prior_beside(path)):
         shutil.copyfile(prior, directory / EXPORTED_PRIOR)
 
 

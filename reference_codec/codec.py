@@ -11,7 +11,7 @@ import numpy as np
 
 from reference_codec.backend import Backend, Samples, TorchBackend
 from reference_codec.bitstream import UNKNOWN_LENGTH, Coding, StreamInfo, read_header
-from reference_codec.checkpoints import EXPORT_SUFFIX, EXPORTED_PRIOR, PRIOR_SUFFIX, shipped
+from reference_codec.checkpoints import EXPORT_SUFFIX, prior_beside, shipped
 from reference_codec.config import CodecConfig
 from reference_codec.entropy import Ints
 from reference_codec.errors import UserError
@@ -165,9 +165,7 @@ def load(name: str | Path, backend: str = "torch", precision: str = "float32") -
     from reference_codec import checkpoint, presets
 
     if path.suffix == ".safetensors" or path.is_file():
-        prior = path.with_suffix(PRIOR_SUFFIX)
-        model = TorchBackend(checkpoint.load(path), precision == "bfloat16")
-        return Codec(model, load_prior(prior) if prior.is_file() else None)
+        return Codec(TorchBackend(checkpoint.load(path), precision == "bfloat16"), _prior(path))
     return Codec(TorchBackend(presets.build(str(name)), precision == "bfloat16"))
 
 
@@ -208,9 +206,12 @@ def describe(name: str | Path, backend: str = "torch") -> tuple[CodecConfig, str
 
 def prior_file(name: str | Path) -> Path | None:
     """The neural prior that `load` would take, if there is one: it decides bytes, not audio."""
-    path = shipped().get(str(name), Path(name))
-    prior = path / EXPORTED_PRIOR if path.is_dir() else path.with_suffix(PRIOR_SUFFIX)
-    return prior if prior.is_file() else None
+    return prior_beside(shipped().get(str(name), Path(name)))
+
+
+def _prior(path: Path) -> NeuralPrior | None:
+    prior = prior_beside(path)
+    return None if prior is None else load_prior(prior)
 
 
 def _load_onnx(path: Path) -> Codec:
@@ -225,8 +226,7 @@ def _load_onnx(path: Path) -> Codec:
         from reference_codec.onnx_backend import OnnxBackend
     except ModuleNotFoundError as error:
         raise UserError(f"backend 'onnx' needs {error.name}: pip install onnxruntime") from error
-    prior = directory / EXPORTED_PRIOR
-    return Codec(OnnxBackend(directory), load_prior(prior) if prior.is_file() else None)
+    return Codec(OnnxBackend(directory), _prior(directory))
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nacbench.core import Bitstream, Clip
 from nacbench.errors import DecodeError, UserError
+from nacbench.identity import unchanged_file_sha256
 from reference_codec import codec as codec_module
 from reference_codec.bitstream import BitstreamError, Coding, read_blocks, read_header
 from reference_codec.checkpoints import shipped
@@ -83,9 +84,7 @@ class Reference:
         runtime = f"{self._runtime} {metadata.version(self._runtime)}"
         if self._weights_sha256:
             prior = codec_module.prior_file(self._model)
-            bytes_by = (
-                f" prior {hashlib.sha256(prior.read_bytes()).hexdigest()[:16]}" if prior else ""
-            )
+            bytes_by = f" prior {unchanged_file_sha256(prior)[:16]}" if prior else ""
             return f"{runtime} weights {self._weights_sha256[:16]}{bytes_by}"
         return f"{runtime} weights drawn by {_sources_sha256()[:16]}"
 

@@ -7,7 +7,6 @@ run: what is not there is said, with the command that gets it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nacbench.errors import CodecUnavailableError, UserError
+from nacbench.identity import unchanged_file_sha256
 
 WEIGHTS = "model.safetensors"
 NEEDED = ("config.json", WEIGHTS)
@@ -62,9 +62,7 @@ class Checkpoint:
 
     def sha256(self) -> str:
         """Of the weights; read again only when the file has changed."""
-        weights = self.folder / WEIGHTS
-        status = weights.stat()
-        return _sha256(weights, status.st_size, status.st_mtime_ns)
+        return unchanged_file_sha256(self.folder / WEIGHTS)
 
     def described(self) -> str:
         return f"weights {self.sha256()[:12]} ({self.origin}, {self.licence})"
@@ -159,9 +157,3 @@ def _config(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not the description of a model ({error}).") from error
     return content
-
-
-@cache
-def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from nacbench.identity import file_sha256
+from nacbench.identity import unchanged_file_sha256
 
 VARIABLE = "NACBENCH_WEIGHTS"
 
@@ -28,8 +27,7 @@ class Weights:
 
     @property
     def sha256(self) -> str:
-        status = self.path.stat()
-        return _sha256(self.path, status.st_size, status.st_mtime_ns)
+        return unchanged_file_sha256(self.path)
 
     @property
     def about(self) -> dict[str, str]:
@@ -64,8 +62,3 @@ def missing_packages(*names: str) -> str | None:
     if not absent:
         return None
     return f"the package '{absent[0]}' is missing. 'pip install nacbench[learned]' installs it."
-
-
-@functools.cache  # every plan of a run asks for the build
-def _sha256(path: Path, size: int, time_ns: int) -> str:
-    return file_sha256(path)

@@ -20,6 +20,12 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in files if not file.name.endswith(PRIOR_SUFFIX)}
 
 
+def prior_beside(path: Path) -> Path | None:
+    """The neural prior of a checkpoint, or in the directory of an export, if there is one."""
+    prior = path / EXPORTED_PRIOR if path.is_dir() else path.with_suffix(PRIOR_SUFFIX)
+    return prior if prior.is_file() else None
+
+
 def prior_of(name: str) -> NeuralPrior | None:
     """The neural prior of a shipped checkpoint, or None."""
     from reference_codec.neural_prior import load_prior
