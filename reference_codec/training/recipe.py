@@ -291,6 +291,9 @@ class Recipe(Options):
     quantizer_dropout: float = Field(
         default=0.5, ge=0, le=1, description="share of crops coded with fewer codebooks"
     )
+    codebook_decay: float = Field(
+        default=0.99, ge=0, lt=1, description="of the averages that EMA codebooks follow"
+    )
     prior: PriorOptions = PriorOptions()
     validation: ValidationOptions = ValidationOptions()
     stored: Literal["float32", "float16"] = Field(
