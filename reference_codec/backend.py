@@ -20,6 +20,8 @@ Samples = NDArray[np.float32]
 class Backend(Protocol):
     """A model with NumPy arrays at its edges.
 
+    `effect` says what `precision` does to the codes, where that was measured and is not nothing.
+
     Shapes: audio `[streams, channels, time]`, codes `[streams, codebooks, frames]`, scale
     `[streams]` or None. State is whatever the backend returns; `()` starts a stream.
     """
@@ -27,6 +29,8 @@ class Backend(Protocol):
     config: CodecConfig
     weights_sha256: str
     start_frames: int
+    precision: str
+    effect: str
 
     def encode_segment(self, audio: Samples, n_codebooks: int) -> tuple[Ints, Samples | None]:
         """Codes and level of one segment, or of a clip where the model has no segments."""
@@ -60,6 +64,7 @@ class TorchBackend:
         self.config = model.config
         self.weights_sha256 = weights_sha256(model)
         self.start_frames = model.start_frames
+        self.precision, self.effect = "bfloat16" if bfloat16 else "float32", ""
         if bfloat16:
             for network in (model.encoder, model.decoder):
                 network.forward = _in_bfloat16(network.forward)

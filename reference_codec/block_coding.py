@@ -21,14 +21,12 @@ class BlockCoder:
         streams: signals side by side in each frame.
         coding: the richest coding to use.
         prior: needed for `Coding.NEURAL`.
-        counts: what `Coding.ADAPTIVE` starts from, one table per codebook; None: uniform.
     """
 
     codebook_sizes: tuple[int, ...]
     streams: int
     coding: Coding
     prior: NeuralPrior | None = None
-    counts: tuple[Ints, ...] | None = None
     _sizes: Ints = field(init=False, repr=False)
     _adaptive: AdaptivePrior | None = field(init=False, repr=False)
 
@@ -37,9 +35,7 @@ class BlockCoder:
         object.__setattr__(self, "_sizes", sizes)
         adaptive = None
         if self.coding is Coding.ADAPTIVE:
-            used = len(self.codebook_sizes)
-            start = None if self.counts is None else list(self.counts[:used]) * self.streams
-            adaptive = AdaptivePrior(sizes, start)
+            adaptive = AdaptivePrior(sizes)
         object.__setattr__(self, "_adaptive", adaptive)
 
     def encode(
@@ -70,7 +66,9 @@ class BlockCoder:
             elif self._adaptive is not None:
                 symbols = self._adaptive.decode(block.payload, block.frames)
             elif self.prior is not None:
-                symbols = self.prior.decode(block.payload, block.frames, width)
+                symbols = self.prior.decode(
+                    block.payload, block.frames, width // self.streams, self.streams
+                )
             else:
                 raise EntropyError("needs the model's neural prior, which is not at hand")
         except EntropyError as error:
@@ -86,5 +84,5 @@ class BlockCoder:
         if self.coding is Coding.NEURAL:
             if self.prior is None:
                 raise ValueError("neural coding needs the model's prior")
-            return self.prior.encode(symbols)
+            return self.prior.encode(symbols, self.streams)
         return None

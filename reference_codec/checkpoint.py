@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +20,32 @@ if TYPE_CHECKING:
 def save(model: NeuralCodec, path: str | Path, dtype: torch.dtype | None = None) -> None:
     """Write weights and config; weight norm must be folded.
 
-    The file holds what decides the output, not the state of training.
+    The file holds what decides the output, not the state of training. Equal models give equal
+    bytes.
 
     Args:
         dtype: of the weights in the file, float32 by default. float16 halves it; the model that is
             loaded computes in float32 with the rounded weights, and the hash is theirs.
     """
-    from safetensors.torch import save_file
+    from safetensors import torch as safetensors_torch
 
     from reference_codec.neural_codec import tensors_sha256
 
     weights = {name: value.to(dtype or value.dtype) for name, value in model.weights().items()}
     stored = {name: value.float() for name, value in weights.items()}
     metadata = {"config": model.config.to_json(), "weights_sha256": tensors_sha256(stored)}
-    save_file(weights, Path(path), metadata)
+    Path(path).write_bytes(_in_order(safetensors_torch.save(weights, metadata)))
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted; the library writes them in any order."""
+    start = 8
+    end = start + int.from_bytes(file[:start], "little")
+    header = json.loads(file[start:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(text) <= end - start  # what follows must stay where it is
+    return file[:start] + text.ljust(end - start) + file[end:]
 
 
 def load(path: str | Path) -> NeuralCodec:

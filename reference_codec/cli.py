@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PIECE_FRAMES = 1 << 16  # samples read from a file at a time
 COMPARED_S = 10.0
+LONGEST_CALIBRATION_S = 120.0
 CODINGS = ("packed", "adaptive", "neural")
 _STANDARD = "-"
 
@@ -86,7 +87,8 @@ def encode(
 ) -> None:
     """Encode an audio file of any rate and channel count.
 
-    With bfloat16, standard error tells what share of the first ten seconds' codes it changes.
+    With bfloat16, standard error tells what share of the first ten seconds' codes it changes; with
+    an int8 export, what was measured when it was made.
     """
     import soundfile
 
@@ -114,6 +116,8 @@ def encode(
             click.echo(
                 _effect(codec, _load(model, backend), start, audio.samplerate, kbps), err=True
             )
+        elif codec.effect:
+            click.echo(f"{codec.effect} (measured when it was exported)", err=True)
 
 
 @nac.command()
@@ -161,7 +165,8 @@ def decode(
 @nac.command()
 @click.argument("source", metavar="INPUT")
 @click.option("--codes", is_flag=True, help="Print the codes too, a line per codebook.")
-def info(source: str, codes: bool) -> None:
+@click.option("--model", help="Whose neural prior coded it; by default the one that it names.")
+def info(source: str, codes: bool, model: str | None) -> None:
     """Show what is in a `.nac` file: metadata, rate by block, entropy of each codebook.
 
     Needs the model only where the file's codes are entropy coded with its prior.
@@ -169,27 +174,58 @@ def info(source: str, codes: bool) -> None:
     from reference_codec import inspection
 
     with _readable(source) as file:
-        for table in inspection.describe(file, codes):
+        for table in inspection.describe(file, codes, model):
             click.echo(table)
 
 
 @nac.command()
 @click.argument("model")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-def export(model: str, directory: Path) -> None:
-    """Write MODEL as ONNX into DIRECTORY, for '--backend onnx': faster, and without PyTorch."""
+@click.option(
+    "--precision",
+    type=click.Choice(("float32", "int8")),
+    default="float32",
+    show_default=True,
+    help="int8: smaller files that give other codes; needs --calibrate.",
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    metavar="AUDIO",
+    help="A recording of what int8 will code: one half sets its ranges, the other tests it.",
+)
+def export(model: str, directory: Path, precision: str, calibrate: Path | None) -> None:
+    """Write MODEL as ONNX into DIRECTORY, for '--backend onnx': faster, and without PyTorch.
+
+    With int8 it tells what share of the codes change, how far the audio is from float32's, and how
+    fast both are here.
+    """
     from reference_codec import checkpoint, presets
     from reference_codec.checkpoints import EXPORTED_PRIOR, prior_beside, shipped
 
+    if (precision == "int8") != (calibrate is not None):
+        raise UserError("'--precision int8' and '--calibrate AUDIO' go together.")
     path = shipped().get(model, Path(model))
     is_file = path.is_file()
     network = checkpoint.load(path) if is_file else presets.build(model)
     try:
         from reference_codec import export as exporting
+        from reference_codec import int8
     except ModuleNotFoundError as error:
-        raise UserError(f"'nac export' needs {error.name}: pip install onnx") from error
-    for written in exporting.export(network, directory):
+        raise UserError(f"'nac export' needs {error.name}: pip install {error.name}") from error
+    effect: int8.Effect | None = None
+    if calibrate is None:
+        files = exporting.export(network, directory)
+    else:
+        files, effect = int8.export(network, directory, *_recording(calibrate))
+    for written in files:
         click.echo(f"{written}  {written.stat().st_size / 1e6:.1f} MB")
+    if effect is not None:
+        click.echo(effect)
+        click.echo(
+            f"processor time of float32 ÷ int8 here: encode {effect.encode_speed:.2f}, "
+            f"decode {effect.decode_speed:.2f}"
+        )
     if is_file and (prior := prior_beside(path)):
         shutil.copyfile(prior, directory / EXPORTED_PRIOR)
 
@@ -281,6 +317,19 @@ def _load(model: str, backend: str, precision: str = "float32") -> Codec:
     from reference_codec.codec import load
 
     return load(model, backend, precision)
+
+
+def _recording(path: Path) -> tuple[Samples, int]:
+    """The first minutes of a file, `[channels, time]`, and its rate."""
+    import soundfile
+
+    with _readable(str(path)) as file:
+        try:
+            audio = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"{path}: not readable as audio ({error}).") from error
+        most = round(LONGEST_CALIBRATION_S * audio.samplerate)
+        return audio.read(most, "float32", always_2d=True).T, audio.samplerate
 
 
 def _effect(codec: Codec, exact: Codec, audio: Samples, rate_hz: int, kbps: float | None) -> str:

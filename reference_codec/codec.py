@@ -32,17 +32,14 @@ class Codec:
     Args:
         backend: what runs the model; `TorchBackend(model)` for a `NeuralCodec`.
         prior: the integer neural prior that was trained on this model's codes.
-        counts: histogram of each codebook over training data, where the adaptive coding starts.
     """
 
     def __init__(
         self,
         backend: Backend,
         prior: NeuralPrior | None = None,
-        counts: tuple[Ints, ...] | None = None,
     ) -> None:
-        self._backend = backend
-        self._prior, self._counts = prior, counts
+        self._backend, self._prior = backend, prior
 
     @property
     def config(self) -> CodecConfig:
@@ -51,6 +48,16 @@ class Codec:
     @property
     def weights_sha256(self) -> str:
         return self._backend.weights_sha256
+
+    @property
+    def precision(self) -> str:
+        """Of the networks: "float32", "bfloat16" or "int8"."""
+        return self._backend.precision
+
+    @property
+    def effect(self) -> str:
+        """What an int8 export was measured to change when it was made; else ""."""
+        return self._backend.effect
 
     @property
     def codings(self) -> tuple[Coding, ...]:
@@ -127,12 +134,12 @@ class Codec:
             )
         return StreamEncoder(
             self._backend, sample_rate_hz, channels, self.config.codebooks_at(kbps), coding,
-            self._prior, self._counts, sample_count, block_s,
+            self._prior, sample_count, block_s,
         )  # fmt: skip
 
     def stream_decoder(self, resync: bool = False) -> StreamDecoder:
         """A decoder for bytes that arrive in pieces; see `StreamDecoder` for `resync`."""
-        return StreamDecoder(self._backend, self._prior, self._counts, resync)
+        return StreamDecoder(self._backend, self._prior, resync)
 
     def codes(self, data: bytes) -> tuple[StreamInfo, Ints]:
         """The codes in a file, `[streams, codebooks, frames]`, without decoding audio."""
@@ -183,8 +190,9 @@ def changed_codes(
     return float(different.mean()), float(different[:, 0].mean())
 
 
-def describe(name: str | Path, backend: str = "torch") -> tuple[CodecConfig, str]:
-    """Config and weights' hash of what `load` gives, without loading it where that can be had.
+def describe(name: str | Path, backend: str = "torch") -> tuple[CodecConfig, str, str]:
+    """Config, weights' hash and precision of what `load` gives, without loading it where that can
+    be had.
 
     The hash of a preset without weights is "": they are drawn when it is loaded.
 
@@ -195,13 +203,13 @@ def describe(name: str | Path, backend: str = "torch") -> tuple[CodecConfig, str
     if backend == "torch" and path.is_file():
         from reference_codec import checkpoint
 
-        return checkpoint.describe(path)
+        return (*checkpoint.describe(path), "float32")
     if backend == "torch" and not path.is_dir() and path.suffix != ".safetensors":
         from reference_codec import presets
 
-        return presets.config(str(name)), ""
+        return presets.config(str(name)), "", "float32"
     codec = load(name, backend)
-    return codec.config, codec.weights_sha256
+    return codec.config, codec.weights_sha256, codec.precision
 
 
 def prior_file(name: str | Path) -> Path | None:

@@ -287,22 +287,14 @@ def _decode_adaptive(
 class AdaptivePrior:
     """Counts per codebook that learn while they code, with the previous frame as context.
 
-    Every block starts from the same counts, so blocks stay independent.
+    Every block starts with equal counts, so blocks stay independent.
 
     Args:
         sizes: entries per codebook, `[codebooks]`.
-        counts: what to start from, one table per codebook, each entry ≥ 1 and the sum below
-            `ADAPTIVE_LIMIT`; a model may ship the histogram of its training data. None: uniform.
     """
 
-    def __init__(self, sizes: Ints, counts: list[Ints] | None = None) -> None:
+    def __init__(self, sizes: Ints) -> None:
         self._sizes = np.asarray(sizes, np.int64)
-        self._start = np.zeros((len(self._sizes), int(self._sizes.max())), np.int64)
-        for k, size in enumerate(self._sizes.tolist()):
-            table = np.ones(size, np.int64) if counts is None else np.asarray(counts[k], np.int64)
-            if table.shape != (size,) or table.min() < 1 or table.sum() >= ADAPTIVE_LIMIT:
-                raise EntropyError(f"start counts of codebook {k} are not {size} small positives")
-            self._start[k, :size] = table
 
     def encode(self, symbols: Ints) -> bytes:
         """`[frames, codebooks]` to bytes."""
@@ -330,4 +322,6 @@ class AdaptivePrior:
 
     def _fresh(self) -> tuple[Ints, Ints]:
         repeats = np.tile(np.array(_REPEATS_SEEN, np.int64), (len(self._sizes), 1))
-        return self._start.copy(), repeats
+        # Only the first `sizes[k]` of a row are used.
+        counts = np.ones((len(self._sizes), int(self._sizes.max())), np.int64)
+        return counts, repeats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -23,9 +24,12 @@ from reference_codec.block_coding import BlockCoder
 from reference_codec.entropy import Ints
 
 
-def describe(file: BinaryIO, show_codes: bool = False) -> Iterator[str]:
+def describe(file: BinaryIO, show_codes: bool = False, model: str | None = None) -> Iterator[str]:
     """Lines of text about a file of version 0 or 1.
 
+    Args:
+        model: checkpoint or export beside which the neural prior lies; by default the shipped
+            model that the file names.
     Raises:
         BitstreamError: not a readable `.nac` file.
     """
@@ -41,7 +45,7 @@ def describe(file: BinaryIO, show_codes: bool = False) -> Iterator[str]:
     yield _metadata(info)
     yield _blocks(info, blocks)
     try:
-        codes = _codes(info, blocks)
+        codes = _codes(info, blocks, model)
     except BitstreamError as error:
         yield f"codebooks      not shown: {error.reason}"
         return
@@ -89,13 +93,17 @@ def _blocks(info: StreamInfo, blocks: list[Block]) -> str:
     return "\n".join([*lines, summary])
 
 
-def _codes(info: StreamInfo, blocks: list[Block]) -> Ints:
-    counts = prior = None
+def _codes(info: StreamInfo, blocks: list[Block], model: str | None) -> Ints:
+    prior = None
     if info.coding is Coding.NEURAL:
-        from reference_codec.checkpoints import prior_of
+        from reference_codec.checkpoints import prior_beside, shipped
+        from reference_codec.neural_prior import load_prior
 
-        prior = prior_of(info.model)
-    coder = BlockCoder(info.codebook_sizes, info.streams, info.coding, prior, counts)
+        # A file's own word is only a name: it must not choose what is opened here.
+        path = shipped().get(model or info.model, Path(model) if model else None)
+        beside = None if path is None else prior_beside(path)
+        prior = None if beside is None else load_prior(beside)
+    coder = BlockCoder(info.codebook_sizes, info.streams, info.coding, prior)
     empty = np.zeros((info.streams, len(info.codebook_sizes), 0), np.int64)
     return np.concatenate([empty, *(coder.decode(b) for b in blocks if b.frames)], axis=2)
 

@@ -108,14 +108,12 @@ class NeuralPrior:
         self._depth, self._hidden = self._matrix("depth"), self._matrix("hidden")
         self._logits = self._matrix("logits")
 
-    def encode(self, symbols: Ints) -> bytes:
-        """`[frames, streams · codebooks]` to bytes.
-
-        `codebooks` may be a prefix of the trained ones; a width beyond them means several streams.
-        """
+    def encode(self, symbols: Ints, streams: int = 1) -> bytes:
+        """`[frames, streams · codebooks]` to bytes; `codebooks` may be fewer than were trained."""
         coder = RangeEncoder(symbols.size)
-        streams = self._streams(symbols.shape[1])
-        codes = symbols.reshape(len(symbols), streams, symbols.shape[1] // streams)
+        used = symbols.shape[1] // streams
+        self._check_use(used)
+        codes = symbols.reshape(len(symbols), streams, used)
         codes = codes.transpose(1, 0, 2)
         if ((codes < 0) | (codes >= self.size)).any():
             raise EntropyError("a code lies outside its codebook")
@@ -126,19 +124,19 @@ class NeuralPrior:
                     coder.encode(int(codes[s, t, k]), table)
         return coder.finish()
 
-    def decode(self, data: bytes, frames: int, width: int) -> Ints:
-        """Bytes to `[frames, width]`, `width` = streams · codebooks."""
+    def decode(self, data: bytes, frames: int, codebooks: int, streams: int = 1) -> Ints:
+        """Bytes to `[frames, streams · codebooks]`."""
         coder = RangeDecoder(data)
-        streams = self._streams(width)
-        codes = np.zeros((streams, frames, width // streams), np.int64)
+        self._check_use(codebooks)
+        codes = np.zeros((streams, frames, codebooks), np.int64)
         past = [self._Past(self) for _ in range(streams)]
         for t in range(frames):
             for s in range(streams):
                 context = past[s].advance(codes[s, t - 1] if t else None)
-                for k in range(codes.shape[2]):
+                for k in range(codebooks):
                     table = frequencies(self._predict(context, codes[s, t], k))
                     codes[s, t, k] = coder.decode(table)
-        return codes.transpose(1, 0, 2).reshape(frames, width)
+        return codes.transpose(1, 0, 2).reshape(frames, streams * codebooks)
 
     def logits(self, codes: Ints) -> Ints:
         """`[frames, codebooks]` to `[frames, codebooks, size]`, all frames at once."""
@@ -185,11 +183,9 @@ class NeuralPrior:
     def _matrix(self, name: str) -> NDArray[np.float32]:
         return self._tables[name].astype(np.float32)
 
-    def _streams(self, width: int) -> int:
-        for streams in range(1, width + 1):
-            if width % streams == 0 and width // streams <= self.codebooks:
-                return streams
-        raise EntropyError(f"{width} codes a frame do not fit {self.codebooks} codebooks")
+    def _check_use(self, codebooks: int) -> None:
+        if codebooks > self.codebooks:
+            raise EntropyError(f"uses {codebooks} codebooks; the prior knows {self.codebooks}")
 
     def _check(self) -> None:
         width, size, books = self.width, self.size, self.codebooks

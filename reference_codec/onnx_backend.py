@@ -47,6 +47,7 @@ class OnnxBackend:
         self.config = network.config
         self.weights_sha256 = network.weights_sha256
         self.start_frames = network.start_frames
+        self.precision, self.effect = network.precision, network.effect
 
     def encode_segment(self, audio: Samples, n_codebooks: int) -> tuple[Ints, Samples | None]:
         scale = None
@@ -124,6 +125,8 @@ class _Network:
             self.config = CodecConfig.from_json(description["config"])
             self.weights_sha256: str = description["weights_sha256"]
             self.start_frames = int(description["start_frames"])
+            self.precision: str = description.get("precision", "float32")
+            self.effect: str = description.get("effect", "")
             self._state_shapes: list[list[int | str]] = json.loads(description["states"])
         except UserError:
             raise

@@ -58,7 +58,8 @@ class Graph:
     def many(self, operator: str, inputs: Sequence[str], n: int, **attributes: Any) -> list[str]:
         self._count += 1
         outputs = [f"{operator}_{self._count}_{index}" for index in range(n)]
-        self._nodes.append(helper.make_node(operator, list(inputs), outputs, **attributes))
+        node = helper.make_node(operator, list(inputs), outputs, name=outputs[0], **attributes)
+        self._nodes.append(node)
         return outputs
 
     def ints(self, *values: int) -> str:

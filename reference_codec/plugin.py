@@ -57,7 +57,7 @@ class Reference:
         if coding is not None and coding.upper() not in Coding.__members__:
             raise ValueError(f"coding '{coding}' is none of packed, adaptive, neural")
         try:
-            config, self._weights_sha256 = codec_module.describe(model, backend)
+            config, self._weights_sha256, precision = codec_module.describe(model, backend)
             self._n_codebooks = config.codebooks_at(kbps)
         except CodecUserError as error:
             raise UserError(str(error)) from error
@@ -72,6 +72,7 @@ class Reference:
         self.untrained = model in PRESETS and model not in shipped()
         onnx = backend == "onnx" or Path(model).is_dir()
         self._runtime = "onnxruntime" if onnx else "torch"
+        self._precision = "" if precision == "float32" else f" {precision}"
 
     @classmethod
     def missing(cls) -> str | None:
@@ -85,7 +86,8 @@ class Reference:
         if self._weights_sha256:
             prior = codec_module.prior_file(self._model)
             bytes_by = f" prior {unchanged_file_sha256(prior)[:16]}" if prior else ""
-            return f"{runtime} weights {self._weights_sha256[:16]}{bytes_by}"
+            weights = f"weights {self._weights_sha256[:16]}{self._precision}"
+            return f"{runtime} {weights}{bytes_by}"
         return f"{runtime} weights drawn by {_sources_sha256()[:16]}"
 
     @cached_property

@@ -33,7 +33,7 @@ class StreamDecoder:
 
     Args:
         backend: the model that the stream names.
-        prior, counts: see `block_coding.BlockCoder`.
+        prior: see `block_coding.BlockCoder`.
         resync: conceal damaged or missing blocks with silence instead of raising. A stream whose
             start is missing then begins where its first intact block does.
     """
@@ -44,10 +44,9 @@ class StreamDecoder:
         self,
         backend: Backend,
         prior: NeuralPrior | None = None,
-        counts: tuple[Ints, ...] | None = None,
         resync: bool = False,
     ) -> None:
-        self._backend, self._prior, self._counts = backend, prior, counts
+        self._backend, self._prior = backend, prior
         self._resync = resync
         self._head = b""
         self._next_frame = -1
@@ -108,9 +107,7 @@ class StreamDecoder:
         )
         if not fits:
             raise BitstreamError(HEADER.size, "metadata that do not fit the model they name")
-        coder = BlockCoder(
-            info.codebook_sizes, info.streams, info.coding, self._prior, self._counts
-        )
+        coder = BlockCoder(info.codebook_sizes, info.streams, info.coding, self._prior)
         self.info, self._coder = info, coder
         self._parser = BlockParser(info, offset, self._resync)
         self._audio = _audio_sink(self._backend)

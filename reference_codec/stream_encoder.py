@@ -37,7 +37,7 @@ class StreamEncoder:
     Args:
         backend: the model.
         sample_rate_hz, channels: of the audio that will come.
-        n_codebooks, coding, prior, counts: see `block_coding.BlockCoder`.
+        n_codebooks, coding, prior: see `block_coding.BlockCoder`.
         sample_count: where it is known; otherwise the last block carries it.
         block_s: longest block; the delay of the entropy coder.
     """
@@ -50,7 +50,6 @@ class StreamEncoder:
         n_codebooks: int,
         coding: Coding,
         prior: NeuralPrior | None = None,
-        counts: tuple[Ints, ...] | None = None,
         sample_count: int = UNKNOWN_LENGTH,
         block_s: float = 1.0,
     ) -> None:
@@ -70,7 +69,7 @@ class StreamEncoder:
             coding=coding,
         )
         self._missing_channels = streams * config.channels - channels
-        self._coder = BlockCoder(self.info.codebook_sizes, streams, coding, prior, counts)
+        self._coder = BlockCoder(self.info.codebook_sizes, streams, coding, prior)
         self._resampler = StreamResampler(
             sample_rate_hz, config.sample_rate_hz, streams * config.channels
         )

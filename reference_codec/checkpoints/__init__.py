@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from reference_codec.neural_prior import NeuralPrior
 
 DIRECTORY = Path(__file__).parent
 PRIOR_SUFFIX = ".prior.safetensors"
@@ -24,11 +20,3 @@ def prior_beside(path: Path) -> Path | None:
     """The neural prior of a checkpoint, or in the directory of an export, if there is one."""
     prior = path / EXPORTED_PRIOR if path.is_dir() else path.with_suffix(PRIOR_SUFFIX)
     return prior if prior.is_file() else None
-
-
-def prior_of(name: str) -> NeuralPrior | None:
-    """The neural prior of a shipped checkpoint, or None."""
-    from reference_codec.neural_prior import load_prior
-
-    path = DIRECTORY / f"{name}{PRIOR_SUFFIX}"
-    return load_prior(path) if path.is_file() else None

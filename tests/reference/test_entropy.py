@@ -133,15 +133,6 @@ def test_the_adaptive_prior_learns_a_skewed_source_and_its_repeats() -> None:
     assert len(AdaptivePrior(sizes).encode(held)) < 0.4 * packed
 
 
-def test_start_counts_of_the_source_save_what_learning_costs() -> None:
-    rng = np.random.default_rng(4)
-    symbols = (rng.exponential(20, (100, 1)).astype(np.int64)).clip(max=1023)
-    sizes = np.array([1024])
-    start = 1 + np.floor(20000 * np.exp(-np.arange(1024) / 20) / 20).astype(np.int64)
-    known, learnt = AdaptivePrior(sizes, [start]).encode(symbols), AdaptivePrior(sizes)
-    assert len(known) < 0.8 * len(learnt.encode(symbols))
-
-
 def test_the_plain_python_reading_of_the_coder_writes_the_same_bytes() -> None:
     """In a process where numba cannot be imported, so the loops run uncompiled."""
     program = (

@@ -179,6 +179,15 @@ def test_half_precision_halves_the_file_and_its_hash_is_that_of_the_loaded_model
     assert sizes[0] < 0.65 * sizes[1]  # names and config stay
 
 
+def test_equal_models_are_equal_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    written = set()
+    for _ in range(12):  # the library's own order of metadata is another at every call
+        checkpoint.save(NeuralCodec.untrained(TINY["causal"]), path)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
 def test_checkpoints_that_are_none_say_so(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(UserError, match="no such checkpoint"):

@@ -41,14 +41,31 @@ def random_codes(seed: int, frames: int, codebooks: int, size: int = 64) -> np.n
     return np.random.default_rng(seed).integers(0, size, (frames, codebooks))
 
 
-@pytest.mark.parametrize("used", [1, 3, 4, 8, 12])
+@pytest.mark.parametrize("used", [1, 3, 4])
+@pytest.mark.parametrize("streams", [1, 2, 3])
 @pytest.mark.parametrize("frames", [0, 1, 2, 17])
 def test_codes_return_for_every_prefix_of_codebooks_and_several_streams(
-    used: int, frames: int
+    used: int, streams: int, frames: int
 ) -> None:
     prior = NeuralPrior(random_tables(0))
-    codes = random_codes(1, frames, used)
-    assert (prior.decode(prior.encode(codes), frames, used) == codes).all()
+    codes = random_codes(1, frames, streams * used)
+    assert (prior.decode(prior.encode(codes, streams), frames, used, streams) == codes).all()
+
+
+def test_every_stream_costs_what_it_costs_alone() -> None:
+    """Two codebooks in each of two streams are not four codebooks of one."""
+    prior = NeuralPrior(random_tables(0))
+    codes = random_codes(1, 100, 2)
+    alone = len(prior.encode(codes))
+    assert abs(len(prior.encode(np.hstack([codes, codes]), 2)) - 2 * alone) <= 4
+
+
+def test_more_codebooks_than_were_trained_are_refused() -> None:
+    prior = NeuralPrior(random_tables(0))
+    with pytest.raises(EntropyError, match="uses 5 codebooks; the prior knows 4"):
+        prior.encode(random_codes(1, 3, 5))
+    with pytest.raises(EntropyError, match="uses 5 codebooks"):
+        prior.decode(b"abc", 3, 5)
 
 
 def test_the_frequencies_of_any_logits_are_positive_and_add_up() -> None:
