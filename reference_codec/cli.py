@@ -301,7 +301,7 @@ def models() -> None:
     from reference_codec.checkpoints import shipped
     from reference_codec.presets import PRESETS
 
-    click.echo(f"{'model':20} {'rate':>9} {'ch':>3} {'frames/s':>9}  {'kbps':26} weights")
+    click.echo(f"{'model':20} {'rate':>9} {'ch':>3} {'frames/s':>9}  {'kbps':36} weights")
     names = shipped()
     checkpoints = [(name, checkpoint.describe(path)[0], str(path)) for name, path in names.items()]
     presets = [(name, config, "untrained") for name, config in PRESETS.items()]
@@ -309,7 +309,7 @@ def models() -> None:
         rates = ", ".join(f"{kbps:g}" for kbps in config.kbps)
         click.echo(
             f"{name:20} {config.sample_rate_hz:>6} Hz {config.channels:>3} "
-            f"{config.frame_rate_hz:>9.2f}  {rates:26} {weights}"
+            f"{config.frame_rate_hz:>9.2f}  {rates:36} {weights}"
         )
 
 
