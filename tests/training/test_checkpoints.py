@@ -85,10 +85,8 @@ def killed_after(directory: Path, delay_s: float) -> int:
     with subprocess.Popen(
         [sys.executable, "-c", RUN, str(directory)], env={**os.environ, "PYTHONPATH": paths}
     ) as process:
-        deadline = time.monotonic() + 100
         while newest(directory) == known and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+            time.sleep(0.002)  # however long a busy machine takes; the test's own timeout ends it
         time.sleep(delay_s)
         process.kill()
         return process.wait()
@@ -104,7 +102,11 @@ def newest(directory: Path) -> str:
     [
         pytest.param((0.0, 0.13), id="twice"),
         # In a step, in the midst of a checkpoint, in the prior's stage.
-        pytest.param((0.0, 0.01, 0.05, 0.09, 0.2, 0.4), id="often", marks=pytest.mark.slow),
+        pytest.param(
+            (0.0, 0.01, 0.05, 0.09, 0.2, 0.4),
+            id="often",
+            marks=[pytest.mark.slow, pytest.mark.timeout(1800)],
+        ),
     ],
 )
 def test_a_run_killed_at_any_moment_ends_with_the_weights_of_one_left_alone(
