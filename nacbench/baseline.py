@@ -1,8 +1,8 @@
 """A baseline: what the gate needs of a run, as a small CSV to commit.
 
-The first line is a comment with a JSON object (versions, machine, timings); then a row per coded
-clip with a column per metric, a number or the reason why there is none. Reading one gives a
-ResultTable, so the gate does not care where its baseline came from.
+The first line is a comment with a JSON object (versions, machine, timings, scores of sets); then a
+row per coded clip with a column per metric, a number or the reason why there is none. Reading one
+gives a ResultTable, so the gate does not care where its baseline came from.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import io
 import json
 import math
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nacbench.core import Record, Score, Timing
+from nacbench.core import Record, Score, SetScore, Timing
 from nacbench.errors import UserError
 from nacbench.leaderboard import CLUSTER_TAGS, latest, leaderboard
-from nacbench.results import ResultTable
+from nacbench.results import ResultTable, from_json, to_json
 
 MARK = "# nacbench baseline "
 FORMAT = 1
@@ -52,6 +52,7 @@ def write(table: ResultTable, path: Path) -> None:
             metric.name: {"unit": metric.unit, "higher_is_better": metric.higher_is_better}
             for metric in leaderboard(table).metrics
         },
+        "sets": [json.loads(to_json(entry)) for entry in table.set_scores],
         "timings": [asdict(timing) | {"options": dict(timing.options)} for timing in table.timings],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,13 +83,16 @@ def read(text: str, where: str) -> ResultTable:
         records = []
         for line, row in enumerate(rows, start=3):  # noqa: B007 (for the message)
             records.append(_record(row, metrics, head["versions"]))
+        lines = map(json.dumps, head.get("sets", ()))
+        sets = tuple(replace(entry, run=RUN) for entry in map(from_json, lines)
+                     if isinstance(entry, SetScore))  # fmt: skip
         timings = tuple(Timing(**timing | {"run": RUN}) for timing in head["timings"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{where}:{line}: damaged baseline ({type(error).__name__}: {error}). Set it again."
         ) from error
     manifest = {"run": RUN, "metrics": head["metrics"]}
-    return ResultTable(records, timings, manifests={RUN: manifest})
+    return ResultTable(records, timings, set_scores=sets, manifests={RUN: manifest})
 
 
 def find(name: str, suite: str, path: Path | None = None) -> ResultTable:

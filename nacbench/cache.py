@@ -1,4 +1,4 @@
-"""Content-addressed store of finished work: bitstreams, decoded audio, scores, timings.
+"""Content-addressed store of finished work: bitstreams, decoded audio, scores, embeddings, timings.
 
 A key is a hash of everything that decides the content, so nothing is ever updated in meaning, only
 added; deleting any part of the store costs time and nothing else. An entry is one file:
@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nacbench.core import Bitstream, Clip
 from nacbench.errors import UserError
 
-KINDS = ("bitstream", "decoded", "scores", "timing", "pace", "files")
+KINDS = ("bitstream", "decoded", "scores", "embedding", "timing", "pace", "files")
 LIMIT_VARIABLE = "NACBENCH_CACHE_LIMIT_GB"
 DEFAULT_LIMIT_GB = 20.0
 
@@ -138,6 +139,16 @@ class Cache:
         else:
             content = clip.samples.astype("<f4").tobytes()
             self._put("decoded", key, {**header, "coding": "float32"}, content)
+
+    def get_array(self, kind: str, key: str) -> NDArray[np.float64] | None:
+        found = self._get(kind, key)
+        if found is None:
+            return None
+        header, body = found
+        return np.frombuffer(body, dtype="<f8").reshape(header["shape"])
+
+    def put_array(self, kind: str, key: str, array: NDArray[np.float64]) -> None:
+        self._put(kind, key, {"shape": array.shape}, array.astype("<f8").tobytes())
 
     def get_json(self, kind: str, key: str) -> dict[str, Any] | None:
         found = self._get(kind, key)

@@ -254,7 +254,13 @@ def _mean_kbps(records: Sequence[Record]) -> float | None:
 
 
 def _metrics(*tables: ResultTable) -> list[MetricInfo]:
-    known = {m.name: m for table in tables for m in leaderboard(table).metrics}
+    """Of clips' scores; a set's has no pairs."""
+    known = {
+        m.name: m
+        for table in tables
+        for m in leaderboard(table).metrics
+        if m.name not in table.set_metrics
+    }
     return list(known.values())
 
 

@@ -241,7 +241,11 @@ class Metric(Protocol):
 class CorpusMetric(Protocol):
     """One number about a set of decoded clips against the set of their references.
 
-    Class attributes as for `Metric`, and optionally `missing()`, `build_id()` and `weights()`.
+    Class attributes as for `Metric`, and optionally `missing()`, `build_id()` and `weights()`, and
+
+        argument: str                   what a recipe says behind its colon, as in `fad:logmel`
+        uncorrected(references, decoded) -> float   `compare` without what makes it costly or
+                                        noisy; the interval is formed from it. By default `compare`
     """
 
     name: str
@@ -473,6 +477,49 @@ class TokenUse:
     @property
     def point_key(self) -> str:
         return OperatingPoint(self.codec, self.options, self.series, self.setting).key
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """A corpus metric's value for all clips under one condition through one operating point.
+
+    Attributes:
+        low, high: 95 % interval; None where there are too few independent clips.
+        replicates: the uncorrected value without each group of clips in turn. Two runs of the same
+            clips have the same groups, so that differences can be judged in pairs.
+        clips: how many took part, of `total`; `left_out` says why the others did not, and how many.
+        pairs: names what was compared: originals, decoded audio, and who was drawn independently.
+        originals: names the originals alone.
+        versions: "codec", "bench" and the metric, as in a Record.
+    """
+
+    run: str
+    suite: str
+    condition: str
+    codec: str
+    options: Mapping[str, Any]
+    series: str
+    setting: str
+    metric: str
+    score: Score
+    clips: int
+    total: int
+    pairs: str
+    originals: str
+    versions: Mapping[str, str]
+    low: float | None = None
+    high: float | None = None
+    replicates: tuple[float, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def point_key(self) -> str:
+        return OperatingPoint(self.codec, self.options, self.series, self.setting).key
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it unique within a run: condition, operating point, metric."""
+        return self.condition, self.point_key, self.metric
 
 
 def _kbps(size_bytes: int | None, duration_s: float) -> float | None:

@@ -11,8 +11,8 @@ reason), `untrained` (list of series) and `machine`; each may be absent.
 from __future__ import annotations
 
 import statistics
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nacbench import stats
 from nacbench.board import BAND_EDGES_KBPS, Board, Cell, MetricInfo, Remark, Row, Section
-from nacbench.core import Record, Timing, TokenUse
+from nacbench.core import Record, SetScore, Timing, TokenUse
 from nacbench.errors import UserError
 from nacbench.metrics import class_of
 from nacbench.results import ResultTable
@@ -41,7 +41,8 @@ def leaderboard(table: ResultTable) -> Board:
     """
     if not table.records:
         raise UserError("these runs hold no records yet. Finish 'nacbench run' first.")
-    metrics = tuple(_metric_info(name, table.manifests) for name in table.metrics)
+    names = [*table.metrics, *table.set_metrics]
+    metrics = tuple(_metric_info(name, table.manifests) for name in names)
     records = latest(table.records)
     groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for record in records:
@@ -49,6 +50,7 @@ def leaderboard(table: ResultTable) -> Board:
         section.setdefault(record.point_key, []).append(record)
     timings = {(t.suite, t.point_key): t for t in table.timings}
     tokens = {(t.suite, t.point_key): t for t in table.token_uses}
+    set_scores = latest_sets(table.set_scores)
     sections, incomplete = [], []
     for (suite, condition), points in groups.items():
         manifest = _manifest_of(suite, records, table.manifests)
@@ -57,7 +59,10 @@ def leaderboard(table: ResultTable) -> Board:
         rows = []
         for key, point in points.items():
             row = _row(point, metrics, timings.get((suite, key)), tokens.get((suite, key)))
-            rows.append(replace(row, untrained=row.series in untrained))
+            row = replace(row, untrained=row.series in untrained)
+            rows.append(
+                replace(row, cells={**row.cells, **_set_cells(row, set_scores[suite, condition])})
+            )
             if len(point) < len(clips):
                 subject = f"{suite}, {condition}: {rows[-1].name}"
                 incomplete.append(Remark(subject, f"{len(point)} of {len(clips)} clips were run"))
@@ -86,6 +91,12 @@ def leaderboard(table: ResultTable) -> Board:
             if r.failure is None
             for name, score in r.scores.items()
             if score.reason is not None
+        )
+        + _counted(
+            (entry.metric, reason)
+            for entries in set_scores.values()
+            for entry in entries
+            for reason in _set_reasons(entry)
         ),
         untimed=_counted((_name(t), t.failure) for t in table.timings if t.failure is not None),
         incomplete=tuple(incomplete),
@@ -118,6 +129,34 @@ def _machine(fingerprint: str, manifests: Mapping[str, Mapping[str, Any]]) -> st
 def latest(records: Sequence[Record]) -> list[Record]:
     """Where several runs hold the same work, the run that was given last counts."""
     return list({(r.suite, *r.key): r for r in records}.values())
+
+
+def latest_sets(entries: Sequence[SetScore]) -> dict[tuple[str, str], list[SetScore]]:
+    """By suite and condition; where several runs compared the same, the last counts."""
+    kept = {(entry.suite, *entry.key): entry for entry in entries}
+    found: dict[tuple[str, str], list[SetScore]] = defaultdict(list)
+    for entry in kept.values():
+        found[entry.suite, entry.condition].append(entry)
+    return found
+
+
+def _set_cells(row: Row, entries: Sequence[SetScore]) -> dict[str, Cell]:
+    """Of metrics over a set; how many of the clips took part stands for how many were scored."""
+    return {
+        entry.metric: Cell(entry.score.value, entry.low, entry.high, entry.clips, entry.total)
+        for entry in entries
+        if entry.point_key == row.point_key
+    }
+
+
+def _set_reasons(entry: SetScore) -> Iterator[str]:
+    """Why a set has no value, and why clips are not in it; not what failed before it was asked."""
+    name = f"{entry.series} {entry.setting}".strip()
+    if entry.score.reason is not None:
+        yield f"{name}: {entry.score.reason}"
+    for reason, count in entry.left_out.items():
+        if entry.score.reason is None:
+            yield f"{name}: without {count} of {entry.total} clips, {reason}"
 
 
 def _manifest_of(

@@ -92,7 +92,7 @@ class _Examination:
         self.broken: list[str] = []
         rate = getattr(cls, "sample_rate_hz", None) or reference.sample_rate_hz
         self.reference = audio.at_rate(audio.to_mono(reference), rate)
-        self.noisy = {snr_db: _with_noise(self.reference, snr_db) for snr_db in SNRS_DB}
+        self.noisy = {snr_db: with_noise(self.reference, snr_db) for snr_db in SNRS_DB}
 
     @property
     def _reference_free(self) -> bool:
@@ -126,25 +126,9 @@ class _Examination:
             self.report.passed.append(title)
 
     def _attributes(self) -> Iterator[str]:
-        for name, kinds in ATTRIBUTES.items():
-            value = getattr(self.cls, name, self)
-            if not isinstance(value, kinds):
-                wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "None")
-                found = "nothing" if value is self else repr(value)
-                yield f"class attribute '{name}': expected {wanted}, found {found}"
+        yield from attribute_faults(self.cls, self.cls)
         if self.registered is not None and getattr(self.cls, "name", None) != self.registered:
             yield f"is registered as '{self.registered}' and calls itself '{self.report.metric}'"
-        if not (self.cls.__doc__ or "").strip():
-            yield "has no docstring: it defines the metric"
-        for name in ("version", "source"):
-            if getattr(self.cls, name, None) == "":
-                yield f"class attribute '{name}' is empty"
-        domain = getattr(self.cls, "domain", "any")
-        if domain not in DOMAINS:
-            yield f"class attribute 'domain': expected one of {DOMAINS}, found {domain!r}"
-        bounds = getattr(self.cls, "bounds", (0, 1))
-        if len(bounds) != 2 or not bounds[0] < bounds[1]:
-            yield f"class attribute 'bounds': expected (low, high), found {bounds!r}"
 
     def _order(self) -> Iterator[str]:
         values = {"copy": self._score(self.reference, self.reference)}
@@ -208,7 +192,7 @@ class _Examination:
         }
         if not self.metric.mono:
             both = _changed(clip, np.concatenate([clip.samples, 0.5 * clip.samples]))
-            pairs["stereo"] = (both, _with_noise(both, 15.0))
+            pairs["stereo"] = (both, with_noise(both, 15.0))
             pairs["eight channels"] = (_changed(clip, np.repeat(clip.samples, 8, axis=0)),) * 2
         for name, (reference, decoded) in pairs.items():
             value = self._score(reference, decoded)
@@ -242,6 +226,31 @@ class _Examination:
             return f"{_RAISED} {type(error).__name__}: {error}"
 
 
+def attribute_faults(cls: type, described: Any) -> Iterator[str]:
+    """What a metric's class should say of itself and does not.
+
+    Args:
+        described: has the attributes: the class, or an instance whose recipe has an argument.
+    """
+    for name, kinds in ATTRIBUTES.items():
+        value = getattr(described, name, cls)
+        if not isinstance(value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "None")
+            found = "nothing" if value is cls else repr(value)
+            yield f"class attribute '{name}': expected {wanted}, found {found}"
+    if not (cls.__doc__ or "").strip():
+        yield "has no docstring: it defines the metric"
+    for name in ("version", "source"):
+        if getattr(described, name, None) == "":
+            yield f"class attribute '{name}' is empty"
+    domain = getattr(described, "domain", "any")
+    if domain not in DOMAINS:
+        yield f"class attribute 'domain': expected one of {DOMAINS}, found {domain!r}"
+    bounds = getattr(described, "bounds", (0, 1))
+    if len(bounds) != 2 or not bounds[0] < bounds[1]:
+        yield f"class attribute 'bounds': expected (low, high), found {bounds!r}"
+
+
 _RAISED = "raised"
 
 
@@ -251,7 +260,7 @@ def _equal(first: float | str, second: float | str) -> bool:
     return first == second
 
 
-def _with_noise(clip: Clip, snr_db: float) -> Clip:
+def with_noise(clip: Clip, snr_db: float) -> Clip:
     noise = np.random.default_rng(0).standard_normal(clip.samples.shape)
     power = np.mean(clip.samples.astype(np.float64) ** 2)
     noise *= np.sqrt(power / np.mean(noise**2) * 10 ** (-snr_db / 10))

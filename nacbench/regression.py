@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nacbench import stats
 from nacbench.board import MetricInfo
 from nacbench.comparison import by_point, value
-from nacbench.core import Record, Timing
+from nacbench.core import Record, SetScore, Timing
 from nacbench.errors import UserError
 from nacbench.leaderboard import cluster, latest, leaderboard
 from nacbench.results import ResultTable
@@ -161,7 +161,8 @@ def check(candidate: ResultTable, baseline: ResultTable, policy: Policy | None =
         UserError: the two have nothing in common.
     """
     policy = policy or Policy()
-    metrics = leaderboard(baseline).metrics
+    known = leaderboard(baseline).metrics
+    metrics = [metric for metric in known if metric.name in baseline.metrics]
     old, new = (by_point(latest(table.records)) for table in (baseline, candidate))
     if not old.keys() & new.keys():
         raise UserError(
@@ -171,6 +172,7 @@ def check(candidate: ResultTable, baseline: ResultTable, policy: Policy | None =
     gates: list[Gate] = []
     for key, before in old.items():
         gates += _point_gates(before, new.get(key, []), metrics, policy)
+    gates += _set_gates(baseline, candidate, {metric.name: metric for metric in known}, policy)
     gates += _new_points(old, new)
     gates += _speed_gates(baseline, candidate, policy)
     gates.sort(key=lambda gate: STATUSES.index(gate.status))
@@ -245,26 +247,34 @@ def _quality_gate(
     clusters = [cluster(a) for a, _ in pairs]
     result = stats.compare(new, old, clusters)
     margin = policy.margin(metric.name, float(np.nanmean(old)))
-    sign = 1.0 if metric.higher_is_better else -1.0
-    change = sign * result.difference
-    worst, best = sorted((sign * result.low, sign * result.high))
-    limits = f"margin {margin:.3g}{' ' + metric.unit if metric.unit else ''}"
-    spread = f"{result.difference:+.3g} [{result.low:+.3g}, {result.high:+.3g}]"
-    status: Status
-    if (new[np.isfinite(new) & np.isfinite(old)] == old[np.isfinite(new) & np.isfinite(old)]).all():
-        status, reason = "pass", "the same scores"
-    elif math.isnan(worst):
-        status, reason = "skip", f"{result.units} independent clip(s): too few to judge"
-    elif worst >= -margin:
-        status, reason = "pass", f"{spread}, within the {limits}"
-    elif best < 0 and change < -margin:
-        status, reason = "fail", f"{spread}: worse by more than the {limits}"
-    else:
-        status, reason = "warn", f"{spread}: may be worse than the {limits}; more clips would tell"
+    both = np.isfinite(new) & np.isfinite(old)
+    same = bool((new[both] == old[both]).all())
+    status, reason = _judged(result.difference, (result.low, result.high), same, metric, margin)
+    if status == "skip":
+        reason = f"{result.units} independent clip(s): too few to judge"
     return Gate(
         "quality", status, *place, reason, metric.name,
         result.difference, result.low, result.high, margin,
     )  # fmt: skip
+
+
+def _judged(
+    difference: float, bounds: tuple[float, float], same: bool, metric: MetricInfo, margin: float
+) -> tuple[Status, str]:
+    """Status and reason of a change and its interval; a skip where there is no interval."""
+    sign = 1.0 if metric.higher_is_better else -1.0
+    worst, best = sorted(sign * bound for bound in bounds)
+    limits = f"margin {margin:.3g}{' ' + metric.unit if metric.unit else ''}"
+    spread = f"{difference:+.3g} [{bounds[0]:+.3g}, {bounds[1]:+.3g}]"
+    if same:
+        return "pass", "the same scores"
+    if math.isnan(worst):
+        return "skip", "one independent clip: too few to judge"
+    if worst >= -margin:
+        return "pass", f"{spread}, within the {limits}"
+    if best < 0 and sign * difference < -margin:
+        return "fail", f"{spread}: worse by more than the {limits}"
+    return "warn", f"{spread}: may be worse than the {limits}; more clips would tell"
 
 
 def _rate_gate(
@@ -282,6 +292,50 @@ def _rate_gate(
     elif change > policy.rate_warn:
         status = "warn"
     return Gate("rate", status, *place, reason, change=change, limit=policy.rate_fail)
+
+
+def _set_gates(
+    baseline: ResultTable,
+    candidate: ResultTable,
+    metrics: Mapping[str, MetricInfo],
+    policy: Policy,
+) -> Iterator[Gate]:
+    """Metrics over a set, by the jackknife of the difference over the same groups of clips."""
+    new = {(entry.suite, *entry.key): entry for entry in candidate.set_scores}
+    for before in baseline.set_scores:
+        place = (before.suite, before.condition, _name(before))
+        after = new.get((before.suite, *before.key))
+        if after is None:
+            yield Gate("quality", "skip", *place, "not scored in this run", before.metric)
+        elif metrics[before.metric].higher_is_better is not None:
+            yield _set_gate(before, after, place, metrics[before.metric], policy)
+
+
+def _set_gate(
+    before: SetScore,
+    after: SetScore,
+    place: tuple[str, str, str],
+    metric: MetricInfo,
+    policy: Policy,
+) -> Gate:
+    name = metric.name
+    versions = before.versions.get(name), after.versions.get(name)
+    if versions[0] != versions[1]:
+        reason = f"the recipe changed from {versions[0]} to {versions[1]}: set a new baseline"
+        return Gate("quality", "skip", *place, reason, name)
+    if before.score.value is None:
+        return Gate("quality", "skip", *place, f"no baseline: {before.score.reason}", name)
+    if after.score.value is None:
+        return Gate("failures", "fail", *place, f"lost its score: {after.score.reason}", name)
+    if before.originals != after.originals or before.clips != after.clips:
+        reason = f"{after.clips} clips, not the {before.clips} of the baseline: not comparable"
+        return Gate("quality", "skip", *place, reason, name)
+    margin = policy.margin(name, before.score.value)
+    difference = after.score.value - before.score.value
+    pairs = zip(after.replicates, before.replicates, strict=True)
+    bounds = stats.jackknife_interval(difference, [new - old for new, old in pairs])
+    status, reason = _judged(difference, bounds, before.score == after.score, metric, margin)
+    return Gate("quality", status, *place, reason, name, difference, *bounds, margin)
 
 
 def _new_points(
@@ -330,5 +384,5 @@ def _source(record: Record) -> Any:
     return record.hashes.get("reference")
 
 
-def _name(entry: Record | Timing) -> str:
+def _name(entry: Record | Timing | SetScore) -> str:
     return f"{entry.series} {entry.setting}".strip()

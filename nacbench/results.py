@@ -1,8 +1,8 @@
 """Records on disk (append-only JSON lines with a schema version) and ResultTable over them.
 
-A run directory holds `records.jsonl` and `manifest.json`. Each line is one Record, Timing or
-TokenUse, marked by `"kind"`. Lines are only ever appended; where two have the same key, the later
-one counts, so an interrupted run loses at most the line that was being written.
+A run directory holds `records.jsonl` and `manifest.json`. Each line is one Record, Timing, TokenUse
+or SetScore, marked by `"kind"`. Lines are only ever appended; where two have the same key, the
+later one counts, so an interrupted run loses at most the line that was being written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nacbench.core import Alignment, Record, Score, Timing, TokenUse
+from nacbench.core import Alignment, Record, Score, SetScore, Timing, TokenUse
 from nacbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 # Schema that a line was written in -> what turns its fields into those of the next schema.
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-_KINDS: dict[str, type] = {"record": Record, "timing": Timing, "tokens": TokenUse}
+_KINDS: dict[str, type] = {
+    "record": Record,
+    "timing": Timing,
+    "tokens": TokenUse,
+    "set": SetScore,
+}
+Entry = Record | Timing | TokenUse | SetScore
 
 
-def to_json(entry: Record | Timing | TokenUse) -> str:
+def to_json(entry: Entry) -> str:
     """One line of `records.jsonl`, without the newline."""
     kind = next(name for name, cls in _KINDS.items() if isinstance(entry, cls))
     fields: dict[str, Any] = {"kind": kind, "schema": SCHEMA_VERSION}
@@ -36,6 +42,8 @@ def to_json(entry: Record | Timing | TokenUse) -> str:
         value = getattr(entry, spec.name)
         if spec.name == "scores":
             value = {name: _score_to_json(score) for name, score in value.items()}
+        elif isinstance(value, Score):
+            value = _score_to_json(value)
         elif isinstance(value, Alignment):
             value = dataclasses.asdict(value)
         elif isinstance(value, Mapping):
@@ -55,7 +63,7 @@ def dumps(content: Mapping[str, Any], indent: int | None = None) -> str:
     return text
 
 
-def from_json(line: str) -> Record | Timing | TokenUse:
+def from_json(line: str) -> Entry:
     """An entry from a line of this schema or any before it.
 
     Raises:
@@ -77,6 +85,8 @@ def from_json(line: str) -> Record | Timing | TokenUse:
         fields["scores"] = {name: _score_from_json(v) for name, v in fields["scores"].items()}
         if fields.get("alignment"):
             fields["alignment"] = Alignment(**fields["alignment"])
+    if cls is SetScore:
+        fields["score"] = _score_from_json(fields["score"])
     for name, value in fields.items():
         if isinstance(value, list):
             fields[name] = tuple(value)
@@ -119,7 +129,7 @@ class RecordWriter:
             ) from error
         _drop_partial_last_line(path)
 
-    def write(self, entry: Record | Timing | TokenUse) -> None:
+    def write(self, entry: Entry) -> None:
         self._file.write(to_json(entry) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -161,14 +171,15 @@ class ResultTable:
     """All records of one or several runs, with their manifests.
 
     Attributes:
-        records, timings, token_uses: entries, the latest per key, in the order of the suite's
-            clips, conditions and points: workers finish in another order every time.
+        records, timings, token_uses, set_scores: entries, the latest per key, in the order of the
+            suite's clips, conditions and points: workers finish in another order every time.
         manifests: run name -> manifest (versions, machine, seeds, suite hash, skipped codecs).
     """
 
     records: Sequence[Record]
     timings: Sequence[Timing] = ()
     token_uses: Sequence[TokenUse] = ()
+    set_scores: Sequence[SetScore] = ()
     manifests: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -212,13 +223,19 @@ class ResultTable:
             records=[e for e in ordered if isinstance(e, Record)],
             timings=[e for e in ordered if isinstance(e, Timing)],
             token_uses=[e for e in ordered if isinstance(e, TokenUse)],
+            set_scores=[e for e in ordered if isinstance(e, SetScore)],
             manifests=manifests,
         )
 
     @property
     def metrics(self) -> list[str]:
-        """Recipe names in order of first appearance."""
+        """Recipe names of clips' scores, in order of first appearance."""
         return list(dict.fromkeys(name for record in self.records for name in record.scores))
+
+    @property
+    def set_metrics(self) -> list[str]:
+        """Recipe names of sets' scores, in order of first appearance."""
+        return list(dict.fromkeys(entry.metric for entry in self.set_scores))
 
     @property
     def failures(self) -> list[Record]:
@@ -287,18 +304,20 @@ class _Order:
             for run, manifest in manifests.items()
         }
 
-    def __call__(self, entry: Record | Timing | TokenUse) -> tuple[int, ...]:
+    def __call__(self, entry: Entry) -> tuple[int, ...]:
         places = self._places.get(entry.run, {})
         steps = [("points", entry.point_key)]
         if isinstance(entry, Record):
             steps = [("clips", entry.clip), ("conditions", entry.condition), *steps]
+        elif isinstance(entry, SetScore):
+            steps = [("conditions", entry.condition), *steps, ("metrics", entry.metric)]
         unknown = 1 << 30  # last; the sort is stable, so these stay in the order of writing
         within = [places.get(kind, {}).get(name, unknown) for kind, name in steps]
         return self._runs.get(entry.run, unknown), *within
 
 
-def _entry_key(entry: Record | Timing | TokenUse) -> tuple[Any, ...]:
-    key = entry.key if isinstance(entry, Record) else (entry.point_key,)
+def _entry_key(entry: Entry) -> tuple[Any, ...]:
+    key = entry.key if isinstance(entry, Record | SetScore) else (entry.point_key,)
     return type(entry).__name__, entry.run, entry.suite, *key
 
 

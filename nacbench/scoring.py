@@ -2,25 +2,30 @@
 
 A metric that has no value for a pair leaves a reason. So does a metric that fails in a way its
 author did not foresee: one bad pair must not cost the run, and a made-up number would be averaged
-in and lie.
+in and lie. Metrics over a set of clips (`SetScorer`) are asked in two steps, so that what is found
+out about a clip can be kept.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nacbench import metrics as recipes
+from nacbench import stats
 from nacbench.audio import at_rate, to_mono
 from nacbench.core import Clip, CorpusMetric, Metric, Score
 from nacbench.errors import CodecUnavailableError, UnscorableError
 from nacbench.identity import version_of
 
+Rows = NDArray[np.float64]  # [parts, dimensions]
 REFERENCES_KEPT = 2  # per scorer; a worker goes through one clip's operating points in a row
 LONGEST_KEPT_S = 60.0  # what is prepared for a minute of stereo takes up to 0.7 GB
 
@@ -133,6 +138,91 @@ class _Reference(_Conversions):
         return prepared
 
 
+@dataclass(frozen=True)
+class SetResult:
+    """What a corpus metric says of a set; `core.SetScore` has the meaning of each."""
+
+    score: Score
+    low: float | None = None
+    high: float | None = None
+    replicates: tuple[float, ...] = ()
+
+
+class SetScorer:
+    """Corpus metrics by recipe name (`fad:logmel`), ready to embed pairs and compare sets of them.
+
+    Attributes and errors as of `Scorer`.
+    """
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        names = dict.fromkeys(recipes.ALIASES.get(name, name) for name in metrics)
+        self._metrics: dict[str, CorpusMetric] = {name: _build(name) for name in names}
+        self.names: tuple[str, ...] = tuple(self._metrics)
+        self.versions: Mapping[str, str] = MappingProxyType(
+            {name: version_of(metric) for name, metric in self._metrics.items()}
+        )
+
+    def embed(self, name: str, reference: Clip, decoded: Clip) -> tuple[Rows, Rows] | str:
+        """The rows of an aligned pair, `[parts, dimensions]` twice, or why it cannot take part."""
+        metric = self._metrics[name]
+        own, other = _Conversions(reference), _Conversions(decoded)
+        reason = _disagreement(own, other)
+        if reason is not None:
+            return reason
+        try:
+            rows = [metric.embed(clip.as_wanted_by(metric)) for clip in (own, other)]
+            first, second = (np.asarray(found, np.float64) for found in rows)
+        except UnscorableError as error:
+            return str(error) or "the metric gives no reason"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        if first.ndim != 2 or second.ndim != 2 or not (np.isfinite(first).all() and
+                                                       np.isfinite(second).all()):  # fmt: skip
+            return "the metric's rows are not finite numbers, [parts, dimensions]"
+        return first, second
+
+    def compare(
+        self, name: str, pairs: Sequence[tuple[Rows, Rows]], clusters: Sequence[Hashable] | None
+    ) -> SetResult:
+        """The value of a set and its interval.
+
+        Args:
+            pairs: what `embed` gave, one for each clip.
+            clusters: who was drawn independently, as in `nacbench.stats`.
+        """
+        if not pairs:
+            return SetResult(Score(reason="no clip can take part"))
+        metric: Any = self._metrics[name]
+        sides = [[pair[side] for pair in pairs] for side in (0, 1)]
+        try:
+            value = float(metric.compare(*map(np.concatenate, sides)))
+            if not math.isfinite(value):
+                return SetResult(Score(reason=f"the metric returned {value}"))
+            group = stats.groups_of(stats.unit_of(len(pairs), clusters))
+            plain = getattr(metric, "uncorrected", metric.compare)
+            without = tuple(float(plain(*rows)) for rows in _without_each(group, sides))
+        except UnscorableError as error:
+            return SetResult(Score(reason=str(error) or "the metric gives no reason"))
+        except Exception as error:
+            return SetResult(Score(reason=f"{type(error).__name__}: {error}"))
+        low, high = stats.jackknife_interval(value, without)
+        known = math.isfinite(low) and math.isfinite(high)
+        return SetResult(
+            Score(value=value), low if known else None, high if known else None, without
+        )
+
+
+def _without_each(
+    group: NDArray[np.int64], sides: Sequence[Sequence[Rows]]
+) -> Iterator[tuple[Rows, Rows]]:
+    """Both sides of a set without each group of its clips in turn; nothing for one group."""
+    count = int(group.max()) + 1
+    for left_out in range(count if count > 1 else 0):
+        kept = np.flatnonzero(group != left_out).tolist()
+        first, second = (np.concatenate([side[index] for index in kept]) for side in sides)
+        yield first, second
+
+
 def score_set(recipe: str, pairs: Iterable[tuple[Clip, Clip]]) -> Score:
     """A metric over a set (`fad:logmel`) of pairs of reference and decoded clip, aligned.
 
@@ -142,30 +232,15 @@ def score_set(recipe: str, pairs: Iterable[tuple[Clip, Clip]]) -> Score:
         UserError: an unknown recipe.
         CodecUnavailableError: its weights are not there; the message says how to get them.
     """
-    base, argument = recipes.CORPUS_METRICS.split(recipe)
-    cls = recipes.CORPUS_METRICS.get(base)
-    reason = cls.missing(**argument) if hasattr(cls, "missing") else None
-    if reason is not None:
-        raise CodecUnavailableError(f"metric '{recipe}' cannot run here: {reason}")
-    metric: CorpusMetric = cls(**argument)
-    rows: tuple[list[Any], list[Any]] = [], []
-    for pair in pairs:
-        try:
-            embedded = [metric.embed(_Conversions(clip).as_wanted_by(metric)) for clip in pair]
-        except UnscorableError:
-            continue
-        for side, found in zip(rows, embedded, strict=True):
-            side.append(found)
-    if not rows[0]:
-        return Score(reason="no clip can take part")
-    try:
-        value = metric.compare(*(np.concatenate(side) for side in rows))
-    except UnscorableError as error:
-        return Score(reason=str(error))
-    return Score(value=value) if math.isfinite(value) else Score(reason=f"the metric gave {value}")
+    scorer = SetScorer([recipe])
+    (name,) = scorer.names
+    embedded = (scorer.embed(name, *pair) for pair in pairs)
+    return scorer.compare(
+        name, [rows for rows in embedded if not isinstance(rows, str)], None
+    ).score
 
 
-def _build(name: str) -> Metric:
+def _build(name: str) -> Any:
     reason = recipes.missing(name)
     if reason is not None:
         raise CodecUnavailableError(f"metric '{name}' cannot run here: {reason}")

@@ -37,6 +37,7 @@ LAYERS = {
     "suite": 4,
     "leaderboard": 4,
     "metric_conformance": 4,
+    "corpus_conformance": 5,
     "listeners": 5,
     "baseline": 5,
     "comparison": 5,

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from signals import noise, voice, with_noise
 
-from nacbench.core import CorpusMetric
+from nacbench.core import Clip, CorpusMetric
 from nacbench.errors import CodecUnavailableError
 from nacbench.metrics.fad import Fad, extrapolated, frechet_distance
 from nacbench.scoring import score_set
+from nacbench.stats import jackknife_interval
+from nacbench.testing import check_corpus_metric
 
 DIMENSIONS = 8
 MEAN = np.linspace(0, 1, DIMENSIONS)
@@ -70,3 +72,39 @@ def test_too_small_a_set_and_missing_weights_are_reasons() -> None:
 def test_fad_is_a_corpus_metric() -> None:
     assert isinstance(Fad(), CorpusMetric)
     assert Fad("nobody/encoder").name == "fad:nobody/encoder"
+
+
+def test_copies_lie_at_zero_however_small_the_set() -> None:
+    clips = [voice(9.0, seed=seed) for seed in range(4)]
+    value = score_set("fad:logmel", ((clip, clip) for clip in clips)).value
+    assert value == pytest.approx(0, abs=1e-5)
+
+
+def test_fad_keeps_the_contract_of_metrics_over_sets() -> None:
+    report = check_corpus_metric("fad:logmel")
+    assert len(report.passed) == 6
+    assert report.scores["0 dB SNR"] > report.scores["30 dB SNR"]
+
+
+class Wrong(Fad):
+    """Says that more noise is better, and calls itself by another name."""
+
+    higher_is_better = True
+
+    def embed(self, clip: Clip) -> np.ndarray:
+        return super().embed(clip)[:, 0]
+
+
+def test_the_check_of_metrics_over_sets_names_what_is_broken() -> None:
+    with pytest.raises(AssertionError, match=r"expected \[parts, dimensions\]"):
+        check_corpus_metric(Wrong)
+
+
+def test_an_interval_that_leaves_out_groups_has_the_width_of_the_closed_form() -> None:
+    """Of a mean the jackknife finds the standard error; t has n - 1 degrees of freedom."""
+    values = np.random.default_rng(5).standard_normal(12)
+    without = [float(np.delete(values, i).mean()) for i in range(12)]
+    low, high = jackknife_interval(float(values.mean()), without)
+    error = values.std(ddof=1) / np.sqrt(12)
+    assert high - low == pytest.approx(2 * 2.2009852 * error)  # t of 11 degrees, two-sided 95 %
+    assert np.isnan(jackknife_interval(1.0, [1.0])).all()

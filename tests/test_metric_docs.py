@@ -12,7 +12,7 @@ from signals import voice, with_noise
 
 from nacbench.metrics import ALIASES, METRICS
 from nacbench.scoring import Scorer
-from nacbench.testing import check_metric
+from nacbench.testing import check_corpus_metric, check_metric
 
 DOCS = Path(__file__).parents[1] / "docs"
 METRICS_PAGE = (DOCS / "metrics.md").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def blocks(language: str) -> list[str]:
 def test_the_worked_example_keeps_the_contract_and_prints_what_the_page_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example, test = blocks("python")
+    example, test, *_ = blocks("python")
     (tmp_path / "lab.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lab", raising=False)
@@ -75,6 +75,19 @@ def test_the_worked_example_keeps_the_contract_and_prints_what_the_page_says(
     assert shown
     for line, documented in zip(printed, shown[1].splitlines(), strict=True):
         assert line.startswith(documented.strip("\n").removeprefix("    ").removesuffix("…"))
+
+
+def test_the_worked_example_of_a_metric_over_a_set_keeps_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, example, test = blocks("python")
+    (tmp_path / "longterm.py").write_text(example, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "longterm", raising=False)
+    importlib.invalidate_caches()
+    assert 'check_corpus_metric("longterm:LongTermSpectrum")' in test
+    report = check_corpus_metric("longterm:LongTermSpectrum")
+    assert report.scores["copies"] == 0
 
 
 def test_the_worked_example_scores_beside_the_others(

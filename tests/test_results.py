@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nacbench import results
-from nacbench.core import Alignment, Record, Score, Timing, TokenUse
+from nacbench.core import Alignment, Record, Score, SetScore, Timing, TokenUse
 from nacbench.errors import UserError
 from nacbench.results import RecordWriter, ResultTable, from_json, to_json
 
@@ -212,7 +212,7 @@ def test_long_form_has_a_row_per_record_and_metric(tmp_path: Path) -> None:
     assert pd.read_parquet(tmp_path / "records.parquet")["value"][0] == 2.5
 
 
-@pytest.mark.parametrize("cls", [Record, Timing, TokenUse, Alignment])
+@pytest.mark.parametrize("cls", [Record, Timing, TokenUse, SetScore, Alignment])
 def test_every_field_of_the_schema_is_documented(cls: type) -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     _, _, section = text.partition(f"### {cls.__name__}\n")

@@ -43,10 +43,10 @@ def codecs() -> None:
 @list_.command()
 def metrics() -> None:
     """Metrics, with recipe version, unit, direction and working rate."""
-    from nacbench.metrics import METRICS
+    from nacbench.metrics import CORPUS_METRICS, METRICS
 
     rows = []
-    for name, cls, missing in _loaded(METRICS):
+    for name, cls, missing in [*_loaded(METRICS), *_loaded(CORPUS_METRICS)]:
         better = {True: "higher", False: "lower", None: "–"}[getattr(cls, "higher_is_better", None)]
         rate = getattr(cls, "sample_rate_hz", None)
         rows.append(

@@ -8,7 +8,13 @@ from nacbench.commands.terminal import Steps, about, console, plural
 from nacbench.runner import Plan, Progress
 from nacbench.suite import Suite
 
-PHASES = {"score": "scoring", "time": "timing", "tokens": "tokens", "tables": "tables"}
+PHASES = {
+    "score": "scoring",
+    "time": "timing",
+    "tokens": "tokens",
+    "sets": "comparing sets",
+    "tables": "tables",
+}
 
 
 class Shown(Progress):
@@ -42,6 +48,7 @@ def show_plan(plan: Plan) -> None:
         f"{plural(len(plan.clips), 'clip')} × {plural(len(suite.conditions), 'condition')} × "
         f"{plural(len(suite.points), 'operating point')} = {plural(plan.total, 'coded clip')}, "
         f"each scored by {plural(len(suite.metrics), 'metric')}"
+        + (f", and sets of them by {', '.join(suite.set_metrics)}" if suite.set_metrics else "")
     )
     for what, reason in _skipped(suite):
         screen.print(f"[yellow]skipped[/] {escape(what)}: {escape(reason)}", soft_wrap=True)

@@ -39,7 +39,7 @@ def validate(suite: tuple[str, ...]) -> None:
         click.echo(
             f"{name}: fine. {clips}{plural(len(checked.conditions), 'condition')} × "
             f"{plural(len(checked.points), 'operating point')} of {plural(len(series), 'codec')}, "
-            f"{plural(len(checked.metrics), 'metric')}."
+            f"{plural(len(checked.metrics) + len(checked.set_metrics), 'metric')}."
         )
         for note in notes:
             click.echo(f"  {note}")

@@ -6,7 +6,6 @@ needs behind a colon (`wer:openai/whisper-small`).
 
 from typing import Any
 
-from nacbench.core import Metric
 from nacbench.registry import Registry
 
 METRICS = Registry(
@@ -56,33 +55,45 @@ METRICS = Registry(
     },
 )
 
-# Metrics over a set of clips; see `scoring.score_set`.
+# Metrics over a set of clips (`core.CorpusMetric`); a suite names them among its metrics.
 CORPUS_METRICS = Registry(
     "corpus metric", "nacbench.corpus_metrics", {"fad": "nacbench.metrics.fad:Fad"}
 )
 
 # Names that say what is meant and leave the recipe to the suite, which may set others.
-ALIASES = {"mel_distance": "mel:dac", "nacmos": "nacmos:visqol"}
+ALIASES = {"fad": "fad:logmel", "mel_distance": "mel:dac", "nacmos": "nacmos:visqol"}
 
 
-def class_of(recipe: str) -> Any:
-    """The class that a recipe names.
+def lookup(recipe: str) -> tuple[Any, dict[str, Any]]:
+    """The class that a recipe names, and what the recipe gives behind its colon.
 
     Raises:
         UserError: the name is unknown.
     """
-    return METRICS.get(METRICS.split(recipe)[0])
+    over_sets = recipe.partition(":")[0] in CORPUS_METRICS.names()
+    registry = CORPUS_METRICS if over_sets else METRICS
+    base, argument = registry.split(recipe)
+    return registry.get(base), argument
+
+
+def class_of(recipe: str) -> Any:
+    """As `lookup`, the class alone."""
+    return lookup(recipe)[0]
+
+
+def is_over_sets(cls: Any) -> bool:
+    """Whether a class is a CorpusMetric, whose value is of a set of clips and not of each."""
+    return hasattr(cls, "embed") and hasattr(cls, "compare")
 
 
 def missing(recipe: str) -> str | None:
     """Why a recipe cannot run here and what to get; None when it can."""
-    base, argument = METRICS.split(recipe)
-    ask = getattr(METRICS.get(base), "missing", None)
+    cls, argument = lookup(recipe)
+    ask = getattr(cls, "missing", None)
     return ask(**argument) if ask else None
 
 
-def build(recipe: str) -> Metric:
-    """A metric by recipe. Ask `missing` before."""
-    base, argument = METRICS.split(recipe)
-    metric: Metric = METRICS.get(base)(**argument)
-    return metric
+def build(recipe: str) -> Any:
+    """A Metric or CorpusMetric by recipe. Ask `missing` before."""
+    cls, argument = lookup(recipe)
+    return cls(**argument)

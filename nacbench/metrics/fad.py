@@ -39,11 +39,11 @@ class Fad:
 
     Source: Kilgour et al., Interspeech 2019, arXiv:1812.08466; extrapolation as Chong and Forsyth,
         CVPR 2020, arXiv:1911.07023, and Gui et al., ICASSP 2024, arXiv:2311.01616. Differs: not
-        VGGish unless the recipe names it; both sets are drawn from alike.
+        VGGish unless the recipe names it; subsets are drawn from both sets, in pairs.
     """
 
     argument = "embedding"
-    version = "1"
+    version = "2"
     unit = ""
     bounds = (-float("inf"), float("inf"))  # an extrapolation may end below 0
     higher_is_better = False
@@ -95,6 +95,10 @@ class Fad:
         """
         return extrapolated(references, decoded, frechet_distance)
 
+    def uncorrected(self, references: Embeddings, decoded: Embeddings) -> float:
+        """The distance of the sets as they are."""
+        return frechet_distance(references, decoded)
+
 
 def frechet_distance(a: Embeddings, b: Embeddings) -> float:
     """|µa - µb|² + tr(Σa + Σb - 2 (Σa Σb)^½) of Gaussians with the sets' moments."""
@@ -111,7 +115,7 @@ def frechet_distance(a: Embeddings, b: Embeddings) -> float:
 def extrapolated(
     a: Embeddings, b: Embeddings, distance: Callable[[Embeddings, Embeddings], float]
 ) -> float:
-    """The distance at 1/size = 0 of the line through those of random subsets."""
+    """The distance at 1/size = 0 of the line through those of random subsets of paired rows."""
     size = min(len(a), len(b))
     if size < FEWEST:
         raise UnscorableError(
@@ -120,9 +124,10 @@ def extrapolated(
         )
     draw = np.random.default_rng(SEED)
     sizes = np.linspace(SMALLEST * size, size, SUBSETS).round().astype(int)
-    found = [
-        distance(a[draw.permutation(len(a))[:n]], b[draw.permutation(len(b))[:n]]) for n in sizes
-    ]
+    # Row by row the sets are originals and what became of them. Drawn apart, small subsets would
+    # differ in content and the whole sets not: copies would end below 0.
+    drawn = [draw.permutation(size)[:n] for n in sizes]
+    found = [distance(a[rows], b[rows]) for rows in drawn]
     return float(np.polyfit(1 / sizes, found, 1)[1])
 
 

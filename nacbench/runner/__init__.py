@@ -6,6 +6,7 @@ course.py    how one record comes about
 session.py   drives the processes and appends what comes back
 timing.py    the serial timing pass
 tokens.py    how token codecs use their codebooks
+sets.py      metrics over all clips of a condition
 pace.py      how long work takes here, for the plan's estimate
 manifest.py  what a run says of itself
 """

@@ -49,7 +49,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "conditions": plan.conditions,
             "clips": [ref.id for ref in plan.clips],
         },
-        "metrics": plan.metrics,
+        "metrics": {**plan.metrics, **plan.set_metrics},
         "codecs": {key: about["version"] for key, about in plan.surveyed.items()},
         "skipped": [
             {"series": point.series, "setting": point.setting, "reason": reason}

@@ -27,14 +27,16 @@ class Plan:
         clips: with `sources`, clip id -> what its file holds.
         points: operating points; `surveyed` their codecs' versions and abilities by key.
         unbuildable: point key -> why its codec cannot even be made.
-        metrics: recipe -> version, unit, direction, rate, source.
+        metrics: recipe -> version, unit, direction, rate, source; set_metrics: those over sets.
         tasks: what is still to be done, in the suite's order.
         done: records that count already.         total: done and to do.
         earlier: what earlier sessions of the run have left; None for a new run.
         workers: clips worked on at the same time; 0: all in this process.
         machine: fingerprint of this machine.
+        retry_failed: do again what an earlier session could not code, score or compare.
         untimed: points whose speed is still to be measured here.
         untallied: points whose tokens are still to be counted.
+        uncompared: sets of clips that a metric over sets is still to be asked about.
         estimate_s: wall time of the tasks, from the pace of earlier runs; None without any.
     """
 
@@ -47,14 +49,17 @@ class Plan:
     surveyed: Mapping[str, Mapping[str, Any]]
     unbuildable: Mapping[str, str]
     metrics: Mapping[str, Mapping[str, Any]]
+    set_metrics: Mapping[str, Mapping[str, Any]]
     tasks: Sequence[Task]
     done: int
     earlier: ResultTable | None
     cache: Cache
     workers: int
     machine: str
+    retry_failed: bool = False
     untimed: Sequence[OperatingPoint] = ()
     untallied: Sequence[OperatingPoint] = ()
+    uncompared: int = 0
     estimate_s: float | None = None
 
     @property
@@ -64,7 +69,8 @@ class Plan:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do at all."""
-        return not (self.tasks or self.untimed or self.untallied) and self.earlier is not None
+        left = self.tasks or self.untimed or self.untallied or self.uncompared
+        return not left and self.earlier is not None
 
     def all_tasks(self, point: OperatingPoint) -> list[Task]:
         """Every clip under every condition through one point, done or not."""

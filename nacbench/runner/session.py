@@ -19,8 +19,8 @@ from nacbench.executors.local import LocalExecutor
 from nacbench.report import build
 from nacbench.results import RecordWriter, ResultTable
 from nacbench.runner import manifest as manifests
+from nacbench.runner import sets, tokens
 from nacbench.runner import timing as timing_pass
-from nacbench.runner import tokens
 from nacbench.runner.course import code_and_score
 from nacbench.runner.pace import Pace
 from nacbench.runner.planning import Plan, identify, locate, remaining
@@ -35,7 +35,7 @@ class Progress:
         """The plan is made; nothing has run yet."""
 
     def began(self, phase: str, total: int) -> None:
-        """A phase begins: "score", "time", "tokens" or "tables", of so many steps."""
+        """A phase begins: "score", "tokens", "sets", "time" or "tables", of so many steps."""
 
     def advanced(self, what: str, failure: str | None = None) -> None:
         """One step of the phase is done; `failure` says why it has no result."""
@@ -114,6 +114,8 @@ def plan(
         surveyed={},
         unbuildable={},
         metrics={},
+        set_metrics={},
+        retry_failed=retry_failed,
         tasks=(),
         done=0,
         earlier=earlier,
@@ -125,13 +127,15 @@ def plan(
     try:
         surveyed, unbuildable = _survey_codecs(suite, executor)
         draft = replace(draft, surveyed=surveyed, unbuildable=unbuildable)
-        draft = replace(draft, metrics=_survey_metrics(suite, executor))
+        draft = replace(draft, metrics=_survey_metrics(suite.metrics, executor))
+        draft = replace(draft, set_metrics=_survey_metrics(suite.set_metrics, executor))
     finally:
         executor.close()
     tasks, done = remaining(draft, retry_failed)
     draft = replace(draft, tasks=tasks, done=done)
     draft = replace(draft, untimed=timing_pass.untimed(draft, retry_failed) if timing else ())
     draft = replace(draft, untallied=tokens.untallied(draft))
+    draft = replace(draft, uncompared=sets.uncompared(draft))
     pace = Pace(draft.cache, draft.machine)
     return replace(
         draft, estimate_s=pace.estimate_s(tasks, draft.metrics, draft.workers) if tasks else None
@@ -153,6 +157,7 @@ def execute(plan: Plan, progress: Progress | None = None) -> ResultTable:
             manifest = manifests.begin(plan)
             _score(plan, writer, progress)
             _count_tokens(plan, writer, progress)
+            _compare_sets(plan, writer, progress)
             _time(plan, writer, progress)
         manifests.end(plan, manifest)
         plan.cache.prune(limit_bytes=limit_bytes())
@@ -175,6 +180,7 @@ def _executor(plan: Plan, lanes: int, threads: int = 1) -> Executor:
         "encoder": Role(f"{here}:Encoder", cache),
         "judge": Role(f"{here}:Judge", {**cache, "metrics": plan.suite.metrics}),
         "tokens": Role("nacbench.runner.tokens:TokenCounter", cache),
+        "sets": Role("nacbench.runner.sets:SetJudge", {**cache, "metrics": plan.suite.set_metrics}),
         "timer": Role("nacbench.runner.timing:Timer", per_group=True),
     }
     if plan.workers == 0:
@@ -197,8 +203,10 @@ def _survey_codecs(
     return surveyed, unbuildable
 
 
-def _survey_metrics(suite: Suite, executor: Executor) -> dict[str, Any]:
-    ((_, answer),) = executor.map(_ask_survey, [("survey", suite.metrics)])
+def _survey_metrics(names: Sequence[str], executor: Executor) -> dict[str, Any]:
+    if not names:
+        return {}
+    ((_, answer),) = executor.map(_ask_survey, [("survey", tuple(names))])
     if isinstance(answer, Failure):
         raise UserError(f"The metrics cannot be loaded ({answer}). Leave one out with --metric.")
     described: dict[str, Any] = answer.value
@@ -243,6 +251,21 @@ def _count_tokens(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
             if use is not None:
                 writer.write(use)
             progress.advanced(f"{point.series} {point.setting}", failure)
+
+
+def _compare_sets(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
+    """Metrics over the clips of a condition and point, from what is on the disk of each clip."""
+    if not plan.uncompared:
+        return
+    todo = sets.todo(plan, ResultTable.load(plan.directory))
+    progress.began("sets", len(todo))
+    with closing(_executor(plan, plan.workers)) as executor:
+        for clips in todo:
+            reason = None
+            for entry in sets.compared(plan, clips, executor):
+                writer.write(entry)
+                reason = reason or entry.score.reason
+            progress.advanced(clips.name, reason)
 
 
 def _time(plan: Plan, writer: RecordWriter, progress: Progress) -> None:

@@ -118,6 +118,12 @@ def conditioned(task: Task, stage: Stage) -> Clip:
     return _condition(json.dumps(task.condition_spec)).apply(clip, task.seed)
 
 
+def damaged(task: Task, streams: tuple[Bitstream, ...]) -> tuple[Bitstream, ...]:
+    """What the condition's transport lets through."""
+    condition = _condition(json.dumps(task.condition_spec))
+    return condition.damage(streams, task.ref.id, task.seed)
+
+
 @cache
 def _condition(spec: str) -> conditions.Condition:
     """Built once in a process: a condition with recordings lists and verifies them all."""
@@ -232,12 +238,10 @@ class Judge:
         if streams is None:
             return None
         stage("damage")
-        arrived = _condition(json.dumps(task.condition_spec)).damage(
-            streams, task.ref.id, task.seed
-        )
+        arrived = damaged(task, streams)
         stage("decode")
         codec = coding.build(task.point.codec, task.point.options)
-        decoded = self._decode(task, codec, arrived, reference)
+        decoded = decode(self._cache, task, codec, arrived, reference)
         decoded_sha256 = audio.sha256(decoded)
         heard = self._compare(reference, reference_sha256, decoded, decoded_sha256, hearing, stage)
         return Verdict(
@@ -297,19 +301,21 @@ class Judge:
             "scores": scores,
         }
 
-    def _decode(
-        self, task: Task, codec: Any, streams: tuple[Bitstream, ...], reference: Clip
-    ) -> Clip:
-        key = decoded_key(
-            payload_sha256(streams), reference.sample_rate_hz, reference.channels, task.codec_key
-        )
-        decoded = self._cache.get_audio(key)
-        if decoded is None:
-            usual = _own_notes(codec)
-            decoded = coding.decode(codec, streams, reference)
-            if _own_notes(codec) == usual:  # next time there may be enough memory
-                self._cache.put_audio(key, decoded, about(task))
-        return decoded
+
+def decode(
+    cache: Cache, task: Task, codec: Any, streams: tuple[Bitstream, ...], reference: Clip
+) -> Clip:
+    """What arrived, decoded by a fresh codec or taken from the cache; not aligned."""
+    key = decoded_key(
+        payload_sha256(streams), reference.sample_rate_hz, reference.channels, task.codec_key
+    )
+    decoded = cache.get_audio(key)
+    if decoded is None:
+        usual = _own_notes(codec)
+        decoded = coding.decode(codec, streams, reference)
+        if _own_notes(codec) == usual:  # next time there may be enough memory
+            cache.put_audio(key, decoded, about(task))
+    return decoded
 
 
 class Survey:
@@ -325,16 +331,15 @@ class Survey:
                 "untrained": bool(getattr(codec, "untrained", False)),
             }
         stage("metrics")
-        scorer = Scorer(task)
-        return {name: _describe_metric(name, scorer.versions[name]) for name in scorer.names}
+        return {name: _describe_metric(name) for name in task}
 
 
-def _describe_metric(name: str, version: str) -> dict[str, Any]:
+def _describe_metric(name: str) -> dict[str, Any]:
     metric: Any = build_metric(name)
     low, high = metric.bounds
     weights = metric.weights() if hasattr(metric, "weights") else ()
     return {
-        "version": version,
+        "version": version_of(metric),
         "unit": metric.unit,
         "bounds": [bound if np.isfinite(bound) else None for bound in (low, high)],
         "higher_is_better": metric.higher_is_better,

@@ -30,7 +30,8 @@ class Suite:
 
     Attributes:
         points: what runs.            skipped: points that cannot run here, each with the reason.
-        metrics: recipe names.        skipped_metrics: recipes that cannot run here, with reasons.
+        metrics: recipe names.        set_metrics: those of metrics over a set of clips.
+        skipped_metrics: recipes that cannot run here, with reasons.
         aliases: other names of recipes, `mel_distance` -> `mel:dac`.
         conditions: of `nacbench.conditions`.        sources: of `nacbench.sources`.
         specs: the sources and conditions as they were written, for the manifest.
@@ -44,6 +45,7 @@ class Suite:
     points: tuple[OperatingPoint, ...]
     skipped: tuple[tuple[OperatingPoint, str], ...]
     metrics: tuple[str, ...]
+    set_metrics: tuple[str, ...]
     skipped_metrics: tuple[tuple[str, str], ...]
     aliases: Mapping[str, str]
     conditions: tuple[Condition, ...]
@@ -74,7 +76,7 @@ class Suite:
     def describe(self) -> dict[str, Any]:
         """All that decides results and how they are shown, as JSON; not what is installed here."""
         points = [*self.points, *(point for point, _ in self.skipped)]
-        metrics = [*self.metrics, *(name for name, _ in self.skipped_metrics)]
+        metrics = [*self.metrics, *self.set_metrics, *(name for name, _ in self.skipped_metrics)]
         return {
             "name": self.name,
             "version": self.version,

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from nacbench.conditions import Condition, build
 from nacbench.errors import UserError
-from nacbench.metrics import ALIASES, METRICS
+from nacbench.metrics import ALIASES, CORPUS_METRICS, METRICS, is_over_sets, lookup
 from nacbench.registry import did_you_mean
 from nacbench.sources import SOURCES, Source
 from nacbench.suite.choice import choose
@@ -40,16 +40,18 @@ def resolve(document: Document, override: Override) -> dict[str, Any]:
     points = expand(_entries(document, "codecs"), document)
     points = choose(points, override.codecs, override.kbps, document)
     sources = [_source(e, place, document) for place, e in _entries(document, "sources")]
-    metrics = _metrics(document)
+    metrics, over_sets = _metrics(document)
     conditions = _conditions(document)
     document.stop_if_problems()
     assert file is not None, "a shape that does not fit leaves a problem behind"
+    runnable = [name for name, reason in metrics.items() if reason is None]
     return {
         **{name: getattr(file, name) for name in ("name", "version", "synthetic", "seed")},
         "title": file.title or file.name,
         "points": tuple(item.point for item in points if item.missing is None),
         "skipped": tuple((item.point, item.missing) for item in points if item.missing),
-        "metrics": tuple(name for name, reason in metrics.items() if reason is None),
+        "metrics": tuple(name for name in runnable if name not in over_sets),
+        "set_metrics": tuple(name for name in runnable if name in over_sets),
         "skipped_metrics": tuple((name, reason) for name, reason in metrics.items() if reason),
         "aliases": {**ALIASES, **file.aliases},
         "conditions": tuple(conditions),
@@ -106,35 +108,39 @@ def _source(item: Entry, place: Place, document: Document) -> Source | None:
         return None
 
 
-def _metrics(document: Document) -> dict[str, str | None]:
-    """Recipe -> why it cannot run here, aliases followed."""
+def _metrics(document: Document) -> tuple[dict[str, str | None], set[str]]:
+    """Recipe -> why it cannot run here, aliases followed; and which of them are over a set."""
     own = document.content.get("aliases")
     given = own.items() if isinstance(own, dict) else ()
     aliases = ALIASES | {alias: recipe for alias, recipe in given if isinstance(recipe, str)}
-    known = METRICS.names()
+    known = [*METRICS.names(), *CORPUS_METRICS.names()]
     for alias, recipe in aliases.items():
-        if alias in known:
+        if alias in known and alias not in ALIASES:
             document.note(("aliases", alias), f"'{alias}' is a recipe's own name. Take another.")
         if recipe not in known and alias not in ALIASES:
             hint = did_you_mean(recipe, known)
             document.note(("aliases", alias), f"unknown metric '{recipe}'.{hint}")
     listed = document.content.get("metrics")
     reasons: dict[str, str | None] = {}
+    over_sets = set()
     for index, name in enumerate(listed if isinstance(listed, list) else []):
         if not isinstance(name, str):
             continue
         recipe = aliases.get(name, name)
         try:
-            base, argument = METRICS.split(recipe)
-            cls = METRICS.get(base)
+            cls, argument = lookup(recipe)
         except UserError as error:
-            alias = did_you_mean(name, aliases) if "Did you mean" not in str(error) else ""
+            alias = (
+                did_you_mean(name, [*aliases, *known]) if "Did you mean" not in str(error) else ""
+            )
             document.note(("metrics", index), f"{error}{alias}")
             continue
         if recipe in reasons:
             document.note(("metrics", index), f"'{name}' is already listed. Remove one.")
         reasons[recipe] = missing_reason(cls, argument)
-    return reasons
+        if is_over_sets(cls):
+            over_sets.add(recipe)
+    return reasons, over_sets
 
 
 def _conditions(document: Document) -> list[Condition]:
