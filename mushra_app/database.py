@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ URL_VARIABLE = "NACBENCH_MUSHRA_DB"
 FILE = "ratings.sqlite"  # beside study.yaml, where no other database is named
 BUSY_S = 30  # twenty listeners who submit at once wait for each other for less than two
 RETRY_S = 0.02
+# SQLite's writers do not queue: each looks now and then whether it is free, and of forty on a busy
+# machine one may never be lucky. Those of one process queue here.
+_WRITERS = threading.Lock()
 MIGRATION_LOCK = 0x6D757368  # any number, the same in every process
 
 
@@ -102,6 +106,14 @@ def _begin_sqlite(connection: Connection) -> None:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state of the database and waits for nobody."""
     with engine.connect().execution_options(reads=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction; what it wrote is on the disk when it ends, or none of it ever was."""
+    sqlite = engine.dialect.name == "sqlite"
+    with _WRITERS if sqlite else nullcontext(), engine.begin() as connection:
         yield connection
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import streamlit as st
 
 from mushra_app import component, wording
+from mushra_app.records import Session, State, Trial
 from mushra_app.service import Service
-from mushra_app.store import Session, State, Trial
+from mushra_app.trial import block_length
 
 RANGE_DB = 4  # BS.1534-3: the listener's adjustment of the level
 MINUTES_PER_TRIAL = 2
@@ -168,9 +169,11 @@ def _trials(
     alike = [other for other in trials if (other.phase == "training") == _is_training(trial)]
     number = alike.index(trial) + 1
     flag = f"read-{trial.key}"
-    page = _page_before(at, trial, number)
+    block = block_length(len(alike), at.study.block_trials)
+    page = _page_before(trial, number, block)
     if page and not state.ratings and not st.session_state.get(flag):
-        values = {"count": len(alike), "block": at.study.block_trials, "done": number - 1}
+        breaks = texts["test_intro"]["breaks"].format(block=block) if len(alike) > block else ""
+        values = {"count": len(alike), "breaks": breaks, "done": number - 1}
         _interlude(at, session, state, page, values, texts, flag)
         return
     following = next((t for t in trials if t.position > trial.position and not t.submitted), None)
@@ -191,11 +194,11 @@ def _is_training(trial: Trial) -> bool:
     return trial.phase == "training"
 
 
-def _page_before(at: Service, trial: Trial, number: int) -> str:
+def _page_before(trial: Trial, number: int, block: int) -> str:
     """What is said before a trial, "" where nothing is."""
     if number == 1:
         return "training_intro" if _is_training(trial) else "test_intro"
-    after_block = (number - 1) % at.study.block_trials == 0
+    after_block = (number - 1) % block == 0
     return "pause" if after_block and not _is_training(trial) else ""
 
 
@@ -204,7 +207,7 @@ def _interlude(
     session: Session,
     state: State,
     page: str,
-    values: Mapping[str, int],
+    values: Mapping[str, int | str],
     texts: Mapping[str, Any],
     flag: str,
 ) -> None:

@@ -12,6 +12,7 @@ header[data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stDecor
 [data-testid="stStatusWidget"], footer { display: none !important; }
 [data-testid="stMainBlockContainer"] { max-width: 46rem; padding: 2.5rem 1.25rem; }
 h1 { font-size: 1.9rem !important; }
+[data-testid="stMarkdownContainer"] code { font-size: 1.2rem; }
 </style>"""
 
 at = service()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mushra_app.store import Rated
+from mushra_app.records import Rated
 from nacbench.errors import UserError
 
 if TYPE_CHECKING:

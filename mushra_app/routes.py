@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mushra_app.records import StoreError
 from mushra_app.service import Service, service
-from mushra_app.store import StoreError
 
 PLAYER = Path(__file__).parent / "player"
 SCRIPTS = {path.name: path for path in PLAYER.glob("*.js")}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mushra_app import database
 from mushra_app.bodies import Bodies
-from mushra_app.store import Session, Store
+from mushra_app.records import Session
+from mushra_app.store import Store
 from mushra_app.study import Stimulus, Study
 from mushra_app.trial import plan_session
 
@@ -68,6 +69,9 @@ def service() -> Service:
     study = Study.load(folder) if folder else _demo()
     store = Store(database.url_for(study.folder))
     secret = experimenter_secret(study.folder)
+    if not folder:
+        print(f"Demo study: {study.folder}")
+        print(f"Experimenter: add ?experimenter={secret} to the address.", flush=True)
     return Service(study, store, store.add_study(study), Bodies(study), secret)
 
 

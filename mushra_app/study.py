@@ -144,7 +144,7 @@ class Study(_Strict):
         consent: language -> the study's own consent text; the app's where empty.
         questionnaire: asked after the consent; answers are kept apart from the ratings.
         replicate_share: part of the items that every listener rates twice, 0…1.
-        block_trials: trials between two offers of a break.
+        block_trials: trials between two offers of a break, at most.
         seed: of every order that is drawn.
         run: name of the run it was made from.     metrics: the run's metric recipes.
         anchors: how the anchors were generated, as BS.1534-3 wants it reported.

@@ -60,6 +60,12 @@ def williams_square(n: int) -> tuple[tuple[int, ...], ...]:
     return tuple(rows)
 
 
+def block_length(trials: int, most: int) -> int:
+    """Trials between two breaks: in blocks as equal as can be, or a last one might be one trial."""
+    blocks = -(-trials // most)
+    return -(-trials // blocks)
+
+
 def plan_session(study: Study, row: int, seed: int) -> list[PlannedTrial]:
     """The trials of the `row`-th listener: training, then the test with its replicates.
 

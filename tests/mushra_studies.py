@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mushra_app.store import Plan, Session, Store
+from mushra_app.records import Session
+from mushra_app.sessions import Plan
+from mushra_app.store import Store
 from mushra_app.study import Condition, Item, Role, Stimulus, Study
 from mushra_app.trial import plan_session
 

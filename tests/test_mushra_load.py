@@ -19,7 +19,8 @@ import pytest
 from listening import ROLES, Server, served, write_study
 
 from mushra_app import database
-from mushra_app.store import Rated, Session, Store
+from mushra_app.records import Rated, Session
+from mushra_app.store import Store
 from mushra_app.study import Study
 from mushra_app.trial import plan_session
 

@@ -19,7 +19,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, select, text
 
 from mushra_app.database import url_for
-from mushra_app.store import Session, Store, StoreError
+from mushra_app.records import Session, StoreError
+from mushra_app.store import Store
 from mushra_app.study import Study
 from mushra_app.tables import METADATA, PARTICIPANT
 from nacbench.errors import UserError
@@ -196,6 +197,19 @@ def test_a_number_that_another_tab_used_is_given_back_to_be_drawn_again(store: S
     assert store.take(session.secret, [here]) == {"taken": ["a" * 16], "next": 1}
     assert store.take(session.secret, [there]) == {"taken": [], "next": 1}
     assert store.take(session.secret, [{**there, "seq": 1}]) == {"taken": ["b" * 16], "next": 2}
+
+
+def test_what_follows_a_number_in_use_waits_for_it(store: Store) -> None:
+    session = begin(store, store.add_study(mushra_studies.study()))
+    trial = store.state(session).trial
+    assert trial is not None
+    moved = [{"type": "rating", "trial": trial.key, "slot": 0, "score": s} for s in (20, 30)]
+    batch = events(*moved)
+    other = {"seq": 0, "nonce": "a" * 16, "type": "play"}
+    store.take(session.secret, [other])
+    assert store.take(session.secret, batch) == {"taken": [], "next": 1}
+    store.take(session.secret, [{**event, "seq": event["seq"] + 1} for event in batch])
+    assert store.state(session).ratings == {0: 30}
 
 
 def test_the_first_submission_of_a_trial_counts(store: Store) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from mushra_app.study import Condition, Item, Stimulus, Study
-from mushra_app.trial import NEAREST_REPLICATE, plan_session, williams_square
+from mushra_app.trial import NEAREST_REPLICATE, block_length, plan_session, williams_square
 
 P_TOO_SMALL = 1e-4  # of a uniform position, under a fixed seed
 ROLES = {"original": "reference", "muffled": "low_anchor", "dull": "mid_anchor"}
@@ -141,3 +141,11 @@ def test_training_comes_first_and_every_item_once() -> None:
     assert [trial.phase for trial in plan[:2]] == ["training", "training"]
     items = [trial.item_id for trial in plan if trial.phase == "test"]
     assert sorted(items) == [f"item{k}" for k in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("trials", "most", "expected"),
+    [(1, 8, 1), (8, 8, 8), (9, 8, 5), (16, 8, 8), (20, 8, 7), (3, 2, 2), (5, 1, 1)],
+)
+def test_blocks_are_as_equal_as_can_be(trials: int, most: int, expected: int) -> None:
+    assert block_length(trials, most) == expected

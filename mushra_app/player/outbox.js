@@ -5,6 +5,7 @@
 const BATCH = 200;
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5000;
+const PATIENCE_MS = 30_000; // for an answer: a network may swallow a request without a word
 
 export const nonce = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => x.toString(16).padStart(2, "0"))
@@ -22,6 +23,10 @@ const storage = (() => {
       getItem: (key) => kept.get(key) ?? null,
       setItem: (key, value) => kept.set(key, value),
       removeItem: (key) => kept.delete(key),
+      key: (index) => [...kept.keys()][index] ?? null,
+      get length() {
+        return kept.size;
+      },
     };
   }
 })();
@@ -29,22 +34,25 @@ const storage = (() => {
 export const remember = (key, value) => storage.setItem(`nacbench.${key}`, value);
 export const recall = (key) => storage.getItem(`nacbench.${key}`);
 export const forget = (key) => storage.removeItem(`nacbench.${key}`);
+const recallAll = (prefix) =>
+  Array.from({ length: storage.length }, (_, index) => storage.key(index))
+    .filter((key) => key?.startsWith(`nacbench.${prefix}`))
+    .map((key) => storage.getItem(key))
+    .filter((value) => value !== null); // another tab may have sent it just now
 
 export class Outbox {
-  onstate = () => {}; // "saved", "waiting" (for the network), "refused"
+  onstate = () => {}; // "saved", "sending", "waiting" (for the network), "refused"
   onstored = () => {}; // (event): the server has it
   #wake = () => {};
   #busy = false;
-  #settled = new Set();
 
   // next: the first number that the server has not seen, so that another browser can go on.
   constructor(participant, base, next) {
     this.participant = participant;
     this.url = new URL("api/answers", base);
-    this.key = `outbox.${participant}`;
-    const kept = JSON.parse(recall(this.key) ?? "null");
-    this.next = Math.max(next, kept?.next ?? 0);
-    this.waiting = kept?.waiting ?? [];
+    this.next = next;
+    this.waiting = this.#kept();
+    for (const event of this.waiting) event.seq = this.next++;
     this.state = "saved";
     addEventListener("online", () => this.#wake());
     addEventListener("pagehide", () => this.#leave());
@@ -54,17 +62,22 @@ export class Outbox {
   add(type, content) {
     const event = { seq: this.next++, nonce: nonce(), type, at: Date.now(), ...content };
     this.waiting.push(event);
-    this.#keep();
+    remember(this.#key(event), JSON.stringify(event));
     this.#pump();
     return event;
   }
 
-  // Another tab may keep its own events under the same key: those stay.
-  #keep() {
-    const kept = JSON.parse(recall(this.key) ?? "null")?.waiting ?? [];
-    const mine = new Set(this.waiting.map((event) => event.nonce));
-    const others = kept.filter(({ nonce: n }) => !mine.has(n) && !this.#settled.has(n));
-    remember(this.key, JSON.stringify({ next: this.next, waiting: [...others, ...this.waiting] }));
+  // A key for each event: one for all would have to be read and written anew, and of two tabs that
+  // do so at once, one would lose what the other has just added.
+  #key(event) {
+    return `outbox.${this.participant}.${event.nonce}`;
+  }
+
+  // What earlier visits, or other tabs, did not get an answer to. Sent twice, it is stored once.
+  #kept() {
+    return recallAll(`outbox.${this.participant}.`)
+      .map((text) => JSON.parse(text))
+      .sort((one, other) => one.seq - other.seq || one.at - other.at);
   }
 
   #say(state) {
@@ -80,6 +93,7 @@ export class Outbox {
       body: JSON.stringify({ participant: this.participant, events }),
       cache: "no-store",
       keepalive,
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
   }
 
@@ -93,6 +107,7 @@ export class Outbox {
     this.#busy = true;
     let waitMs = FIRST_WAIT_MS;
     while (this.waiting.length) {
+      if (this.state === "saved") this.#say("sending");
       const batch = this.waiting.slice(0, BATCH);
       const response = await this.#post(batch).catch(() => null);
       if (response?.ok) {
@@ -118,14 +133,13 @@ export class Outbox {
 
   #settle(batch, taken, next) {
     const stored = batch.filter((event) => taken.has(event.nonce));
-    for (const event of stored) this.#settled.add(event.nonce);
+    for (const event of stored) forget(this.#key(event));
     this.waiting = this.waiting.filter((event) => !taken.has(event.nonce));
     // Numbers that another tab or browser has used meanwhile are drawn again.
     if (this.waiting.some((event) => event.seq < next)) {
       this.next = next;
       for (const event of this.waiting) event.seq = this.next++;
     }
-    this.#keep();
     stored.forEach((event) => this.onstored(event));
   }
 }

@@ -13,6 +13,7 @@ export async function fetched(path, base) {
     const response = await fetch(new URL(path, base), {
       cache: "no-store",
       referrerPolicy: "no-referrer",
+      priority: "low", // answers go first: a slow network is busy for minutes with signals
     }).catch(() => null);
     if (response?.ok) {
       const bytes = await response.arrayBuffer().catch(() => null);

@@ -362,7 +362,7 @@ export class Trial {
   #network(state) {
     const line = this.root.querySelector(".saved");
     if (!line || !this.texts) return;
-    line.textContent = this.texts[state];
+    if (state in this.texts) line.textContent = this.texts[state]; // of sending nothing is said
     line.dataset.state = state;
   }
 

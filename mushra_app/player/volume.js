@@ -8,6 +8,7 @@ export class Volume {
   #engine = null;
   #signals = null;
   #playing = false;
+  #pan = 0; // of what plays
 
   constructor(root, { base, outbox, ask }) {
     Object.assign(this, { root, base, outbox, ask });
@@ -78,6 +79,7 @@ export class Volume {
       this.#signals = null;
     }
     this.#engine.pan.pan.value = pan;
+    this.#pan = pan;
     this.#playing = true;
     this.root.querySelector(".next").disabled = false;
     this.#show();
@@ -96,6 +98,10 @@ export class Volume {
     this.root.querySelector("output").textContent = text;
     this.range.setAttribute("aria-valuetext", text);
     if (this.#engine) this.#engine.levelDb = db;
+    for (const button of this.root.querySelectorAll("[data-pan]")) {
+      const on = this.#playing && Number(button.dataset.pan) === this.#pan;
+      button.setAttribute("aria-pressed", String(on));
+    }
     const todo = this.root.querySelector(".next").disabled && !this.sent;
     this.root.querySelector(".todo").textContent = todo ? this.data.texts.play_first : "";
   }
