@@ -36,22 +36,17 @@ class Summary:
 
     Attributes:
         low, high: 95 % interval of the mean; NaN on a single item.
-        outliers: scores beyond 1.5 interquartile ranges; none is dropped.
         bimodal: the bimodality coefficient; NaN over all items.
     """
 
     condition: Condition
     item: str | None
     n: int
-    median: float
-    lower: float
-    upper: float
+    box: statistics.Box
     mean: float
     low: float
     high: float
-    outliers: int
     bimodal: float
-    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -157,7 +152,7 @@ def analyse(study: Study, ratings: pd.DataFrame, seed: int = 0) -> Analysis:
     return Analysis(
         study=study,
         screening=screening,
-        summaries=tuple(sorted(summaries, key=lambda s: -s.median * 1000 - s.mean)),
+        summaries=tuple(sorted(summaries, key=lambda s: -s.box.median * 1000 - s.mean)),
         cells=tuple(cells),
         contrasts=_contrasts(conditions, scores, seed),
         friedman=statistics.friedman(scores.mean(axis=1)),
@@ -206,12 +201,9 @@ def _array(
 def _summary(
     condition: Condition, item: str | None, scores: Floats, low: float, high: float
 ) -> Summary:
-    lower, median, upper = statistics.quartiles(scores)
     return Summary(
-        condition, item, scores.size, median, lower, upper, float(scores.mean()), low, high,
-        int(statistics.outliers(scores).sum()),
+        condition, item, scores.size, statistics.box(scores), float(scores.mean()), low, high,
         math.nan if item is None else statistics.bimodality(scores),
-        tuple(scores.tolist()),
     )  # fmt: skip
 
 

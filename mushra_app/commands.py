@@ -51,7 +51,7 @@ def words(context: click.Context, option: click.Parameter, value: str | None) ->
     help="opus (all its points), opus@12 (the one nearest to 12 kbps), or 'Opus 12 kbps'.",
 )
 @click.option("--kbps", type=float, help="Of each codec the point whose payload rate is nearest.")
-@click.option("--items", type=click.IntRange(min=1), help="[default: 1.5 per system, at least 5]")
+@click.option("--items", type=click.IntRange(min=1), help="[default: 1.5 per system, at least 7]")
 @click.option("--item", multiple=True, metavar="CLIP", help="This clip; several make the list.")
 @click.option(
     "--choose",
@@ -93,6 +93,7 @@ def prepare(
 
     RUN is a directory that 'nacbench run' wrote, or results/SUITE for its latest run.
     """
+    from mushra_app import materials
     from mushra_app import prepare as making
 
     if (run is None) == (from_folder is None):
@@ -102,7 +103,7 @@ def prepare(
         sample_rate_hz=rate, length_s=seconds, lufs=lufs, seed=seed, replicate_share=replicates,
     )  # fmt: skip
     if from_folder is not None:
-        study = making.from_folder(from_folder, settings, out, training)
+        study = materials.from_folder(from_folder, settings, out, training)
     else:
         from functools import partial
 
@@ -119,7 +120,7 @@ def prepare(
             by=choose, training=training, seed=seed,
         )  # fmt: skip
         stored = partial(decoded_of, cache=Cache(default_root()))
-        study = making.from_run(table, chosen, stored, settings, out)
+        study = materials.from_run(table, chosen, stored, settings, out)
     _describe(study)
     for note in study.notes:
         click.echo(f"  {note}")
@@ -206,7 +207,7 @@ def analyze(
     for summary in result.summaries:
         interval = f"[{summary.low:.1f}, {summary.high:.1f}]"
         click.echo(
-            f"  {summary.condition.title:<24} median {summary.median:5.1f}   "
+            f"  {summary.condition.title:<24} median {summary.box.median:5.1f}   "
             f"mean {summary.mean:5.1f} {interval}"
         )
     for warning in result.warnings:

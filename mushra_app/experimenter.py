@@ -9,15 +9,15 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mushra_app import ratings, webmushra
+from mushra_app import ratings, statistics, webmushra
 from mushra_app.screening import Screening, screen
 from mushra_app.service import Service
 from nacbench.errors import UserError
 
 ROLE_COLOURS = {
     "reference": "#4c5661",
-    "low_anchor": "#b9c2cb",
-    "mid_anchor": "#8e99a4",
+    "low_anchor": "#97a2ad",
+    "mid_anchor": "#6b7783",
     "system": "#1f5f9e",
 }
 ENOUGH = 20  # listeners: "often sufficient" in BS.1534-3, a mark on the way and no rule
@@ -51,7 +51,7 @@ def _progress(at: Service, screening: Screening) -> None:
     cells[3].metric("Trials stored", progress.trials)
     cells[4].metric("Withdrawn", progress.withdrawn)
     share = min(1.0, len(screening.valid) / ENOUGH)
-    st.progress(share, f"{len(screening.valid)} valid listeners; {ENOUGH} are often sufficient.")
+    st.progress(share, f"Valid listeners: {len(screening.valid)}; {ENOUGH} are often sufficient.")
 
 
 def _scores(at: Service, found: pd.DataFrame, screening: Screening) -> None:
@@ -65,31 +65,58 @@ def _scores(at: Service, found: pd.DataFrame, screening: Screening) -> None:
         st.info("Nobody's grades count yet: the screening needs complete sessions.")
         return
     titles = {condition.id: condition.title for condition in at.study.conditions}
-    shown = shown.assign(signal=shown["condition"].map(titles))
+    signals = pd.Categorical(shown["condition"].map(titles), list(titles.values()), ordered=True)
+    shown = shown.assign(signal=signals).sort_values(["item", "signal"], kind="stable")
     per_item = st.toggle("Per item", value=False)
-    base = alt.Chart(shown).encode(
-        x=alt.X(
-            "signal:N",
-            title=None,
-            sort=list(titles.values()),
-            axis=alt.Axis(labelAngle=-30, labelLimit=180),
-        ),
-        y=alt.Y("score:Q", title="score", scale=alt.Scale(domain=[0, 100])),
-        color=alt.Color(
-            "role:N",
-            legend=None,
-            scale=alt.Scale(domain=list(ROLE_COLOURS), range=list(ROLE_COLOURS.values())),
-        ),
-    )
-    chart = base.mark_boxplot(extent=1.5, size=28, median={"color": "white"})
+    by = ["item", "signal"] if per_item else ["signal"]
+    marks = pd.DataFrame(_marks(shown, by))
+    chart = _chart(list(titles.values()))
     if per_item:
-        st.altair_chart(chart.properties(height=180).facet("item:N", columns=2))
+        items = alt.Facet("item:N", title=None)
+        st.altair_chart(chart.properties(height=180, width=280).facet(items, columns=2, data=marks))
     else:
-        st.altair_chart(chart.properties(height=340), width="stretch")
-    table = shown.groupby("signal", sort=False)["score"].describe()[["count", "50%", "25%", "75%"]]
+        st.altair_chart(chart.properties(height=340, data=marks), width="stretch")
+    table = marks[marks["kind"] == "box"].set_index(by).astype({"scores": int})
+    table = table[["scores", "median", "lower", "upper"]]
     table.columns = pd.Index(["scores", "median", "lower quartile", "upper quartile"])
-    st.dataframe(table.loc[[t for t in titles.values() if t in table.index]], width="stretch")
-    st.caption("A first look. 'nacbench mushra analyze' gives intervals, tests and the report.")
+    st.dataframe(table, width="stretch")
+    st.caption(
+        "A first look; the boxes are those of 'nacbench mushra analyze', which adds intervals, "
+        "tests and the report. Quartiles are Tukey's, whiskers reach to 1.5 interquartile ranges."
+    )
+
+
+def _marks(shown: pd.DataFrame, by: list[str]) -> list[dict[str, object]]:
+    """A row for each box, and one for each score beyond its whiskers, in the study's order."""
+    found: list[dict[str, object]] = []
+    for names, group in shown.groupby(by, sort=False, observed=True):
+        box = statistics.box(group["score"])
+        place = {**dict(zip(by, names, strict=True)), "role": group["role"].iloc[0]}
+        drawn = {"low": box.low, "lower": box.lower, "median": box.median, "upper": box.upper}
+        found.append({**place, "kind": "box", "scores": len(group), "high": box.high, **drawn})
+        found += [{**place, "kind": "beyond", "score": score} for score in box.beyond]
+    return found
+
+
+def _chart(titles: list[str]) -> alt.LayerChart:
+    """Box plots of `_marks`; Vega's own would have quartiles of another kind."""
+    axis = alt.Axis(labelAngle=-35, labelLimit=180, labelOverlap=False)
+    signal = alt.X("signal:N", title=None, sort=titles, axis=axis)
+    colours = alt.Scale(domain=list(ROLE_COLOURS), range=list(ROLE_COLOURS.values()))
+    base = alt.Chart().encode(x=signal, color=alt.Color("role:N", legend=None, scale=colours))
+    boxes, beyond = (base.transform_filter(alt.datum.kind == kind) for kind in ("box", "beyond"))
+
+    def score(field: str) -> alt.Y:
+        return alt.Y(f"{field}:Q", title="score", scale=alt.Scale(domain=[0, 100]))
+
+    layers = [
+        boxes.mark_rule().encode(y=score("low"), y2="lower:Q"),
+        boxes.mark_rule().encode(y=score("upper"), y2="high:Q"),
+        boxes.mark_bar(size=28, opacity=0.4).encode(y=score("lower"), y2="upper:Q"),
+        boxes.mark_tick(size=28, thickness=3).encode(y=score("median")),  # seen without a box, too
+        beyond.mark_point(size=20, filled=True).encode(y=score("score")),
+    ]
+    return alt.LayerChart(layer=layers)
 
 
 def _excluded(screening: Screening) -> None:

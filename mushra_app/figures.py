@@ -164,13 +164,10 @@ def _scale(axes: Axes, words: bool = True) -> None:
 
 
 def _box(axes: Axes, summary: Summary, place: float, width: float, shade: str) -> None:
-    values = np.array(summary.scores)
-    reach = 1.5 * (summary.upper - summary.lower)
-    inside = values[(values >= summary.lower - reach) & (values <= summary.upper + reach)]
+    box = summary.box
     stats = {
-        "med": summary.median, "q1": summary.lower, "q3": summary.upper,
-        "whislo": inside.min(), "whishi": inside.max(),
-        "fliers": values[(values < inside.min()) | (values > inside.max())],
+        "med": box.median, "q1": box.lower, "q3": box.upper,
+        "whislo": box.low, "whishi": box.high, "fliers": box.beyond,
     }  # fmt: skip
     axes.bxp(
         [stats], positions=[place], widths=width, patch_artist=True, manage_ticks=False,

@@ -5,6 +5,7 @@ Raw ratings stay; this only says which to leave out, and is computed anew every 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,13 +33,23 @@ class Excluded:
 @dataclass(frozen=True)
 class Screening:
     """Attributes:
-    valid, excluded: listeners, in the order in which they began.
+    listeners: everybody who submitted anything, in the order in which they began.
+    valid, excluded: in the same order.
     guarded: items on which so many rate the mid anchor above 90 that it excludes nobody.
     """
 
+    listeners: tuple[str, ...]
     valid: tuple[str, ...]
     excluded: tuple[Excluded, ...]
     guarded: tuple[str, ...]
+
+    def name(self, participant: str) -> str:
+        """As reports call a listener: a number by the order of beginning, and some of the id."""
+        return _name(self.listeners, participant)
+
+
+def _name(listeners: Sequence[str], participant: str) -> str:
+    return f"{listeners.index(participant) + 1} ({participant[:8]})"
 
 
 def screen(ratings: pd.DataFrame, items: int) -> Screening:
@@ -59,16 +70,16 @@ def screen(ratings: pd.DataFrame, items: int) -> Screening:
     complete = [p for p in everybody if rated[p] >= items]
     guarded = _guarded(test[test["participant"].isin(complete)])
     excluded, valid = [], []
-    for number, participant in enumerate(everybody, start=1):
+    for participant in everybody:
         own = test[test["participant"] == participant]
         reason = _reason(own, rated[participant], items, guarded)
         if reason is None:
             valid.append(participant)
             continue
         rule, why = reason
-        sentence = f"Listener {number} ({participant[:8]}) is excluded: {why}"
+        sentence = f"Listener {_name(everybody, participant)} is excluded: {why}"
         excluded.append(Excluded(participant, rule, sentence))
-    return Screening(tuple(valid), tuple(excluded), tuple(guarded))
+    return Screening(tuple(everybody), tuple(valid), tuple(excluded), tuple(guarded))
 
 
 def _guarded(test: pd.DataFrame) -> list[str]:
@@ -83,7 +94,7 @@ def _reason(
     own: pd.DataFrame, rated: int, items: int, guarded: list[str]
 ) -> tuple[str, str] | None:
     if rated < items:
-        return "unfinished", f"only {rated} of {items} items were rated."
+        return "unfinished", f"{rated or 'none'} of {items} items were rated."
     hidden = own[(own["role"] == "reference") & (own["score"] < GOOD)]
     if len(hidden) > SHARE * rated:
         return "hidden reference", (

@@ -18,6 +18,7 @@ from nacbench.registry import did_you_mean
 from nacbench.results import ResultTable
 
 MIN_ITEMS = 5  # BS.1534-3, p. 13, with 1.5 items per system
+ENOUGH_ITEMS = 7  # with fewer a single slip is more than 15 %, and excludes a listener
 RATE_RATIO = 1.5  # beyond it a rate is no match
 CHOICES = ("telling", "random")
 
@@ -69,7 +70,7 @@ def choose(
             anchors (PCM, low-pass, FLAC).
         kbps: of each codec only the point whose measured payload rate is nearest.
         condition: of the run; its first where None.
-        items: how many; None: 1.5 for each system, at least 5.
+        items: how many; None: 1.5 for each system, at least 7, or 5 where there are no more clips.
         clips: these, in this order, instead of `items`.
         by: "telling" (where metrics spread most across the systems) or "random".
         training: how many further clips are for practice.
@@ -99,8 +100,9 @@ def choose(
         order = [*clips, *(c for c in _telling(complete, table) if c not in clips)]
         count = len(clips)
     else:
-        count = items or max(MIN_ITEMS, math.ceil(1.5 * len(systems)))
         order = _telling(complete, table) if by == "telling" else _drawn(complete, seed)
+        enough = min(ENOUGH_ITEMS, len(order) - training)
+        count = items or max(MIN_ITEMS, enough, math.ceil(1.5 * len(systems)))
     if len(order) < count:
         raise UserError(
             f"{len(order)} clips were coded by all {len(systems)} systems, {count} items are "

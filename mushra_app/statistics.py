@@ -6,6 +6,7 @@ An array of scores is `[listeners, items, conditions]`, without gaps.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,12 +29,31 @@ def quartiles(values: ArrayLike) -> tuple[float, float, float]:
     return float(lower), float(np.median(ordered)), float(upper)
 
 
-def outliers(values: ArrayLike) -> NDArray[np.bool_]:
-    """Beyond 1.5 interquartile ranges of the quartiles: to be looked at, never dropped unseen."""
-    scores = np.asarray(values, dtype=np.float64)
-    low, _, high = quartiles(scores)
-    reach = 1.5 * (high - low)
-    return np.asarray((scores < low - reach) | (scores > high + reach))
+@dataclass(frozen=True)
+class Box:
+    """Of a box plot.
+
+    Attributes:
+        low, high: the outermost scores that lie within 1.5 interquartile ranges of the quartiles.
+        beyond: scores that do not: to be looked at, never dropped unseen.
+    """
+
+    low: float
+    lower: float
+    median: float
+    upper: float
+    high: float
+    beyond: tuple[float, ...]
+
+
+def box(values: ArrayLike) -> Box:
+    """What is drawn of scores, here and on the experimenter's page. Source: BS.1534-3, p. 5-6."""
+    scores = np.sort(np.asarray(values, dtype=np.float64))
+    lower, median, upper = quartiles(scores)
+    reach = 1.5 * (upper - lower)
+    within = (scores >= lower - reach) & (scores <= upper + reach)
+    low, high = scores[within][[0, -1]]
+    return Box(float(low), lower, median, upper, float(high), tuple(scores[~within].tolist()))
 
 
 def bimodality(values: ArrayLike) -> float:

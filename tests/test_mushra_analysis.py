@@ -105,7 +105,10 @@ def test_who_left_early_is_out_with_a_sentence(tmp_path: Path) -> None:
     found = screen(ratings.frame(store.ratings(session.study_id)), 6)
     store.close()
     assert len(found.valid) == 1
-    assert found.excluded[0].sentence.endswith("of 6 items were rated.")
+    assert found.excluded[0].sentence.endswith(": 2 of 6 items were rated.")
+    assert found.excluded[0].sentence.startswith(f"Listener {found.name(session.participant)} is")
+    assert found.name(session.participant) == f"1 ({session.participant[:8]})"
+    assert found.name(found.valid[0]).startswith("2 (")  # one number each, whoever counts
 
 
 # The whole analysis
@@ -161,7 +164,7 @@ def test_the_truth_is_inside_the_intervals_and_the_order_is_found(
     means = {s.condition.id: s for s in analysis.summaries}
     for name, true in TRUTH.items():
         assert means[name].low <= true <= means[name].high, name
-    assert means["reference"].median == 100
+    assert means["reference"].box.median == 100
     order = [s.condition.id for s in analysis.summaries]
     assert order[:2] == ["reference", "good"] and order[-2:] == ["anchor70", "anchor35"]
 

@@ -34,9 +34,10 @@ def test_quartiles_are_tukeys_hinges() -> None:
     assert statistics.quartiles([7]) == (7, 7, 7)
 
 
-def test_outliers_lie_beyond_one_and_a_half_ranges() -> None:
-    scores = [50, 51, 52, 53, 54, 57.1, 90]  # hinges 51.5 and 55.55
-    assert statistics.outliers(scores).tolist() == [False] * 6 + [True]
+def test_whiskers_end_at_scores_and_what_lies_beyond_is_told() -> None:
+    box = statistics.box([90, 53, 52, 57.1, 50, 54, 51])  # fences 45.425 and 61.625
+    assert box == statistics.Box(50, 51.5, 53, pytest.approx(55.55), 57.1, (90,))
+    assert statistics.box([7]) == statistics.Box(7, 7, 7, 7, 7, ())
 
 
 def test_bimodality_tells_two_humps_from_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mushra_app import lint, prepare, ratings, selection, webmushra
+from mushra_app import lint, materials, prepare, ratings, selection, webmushra
 from mushra_app.analysis import read_metrics
 from mushra_app.commands import mushra
 from mushra_app.prepare import Settings
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     out = tmp_path_factory.mktemp("study")
-    return prepare.from_folder(folder, SETTINGS, out)
+    return materials.from_folder(folder, SETTINGS, out)
 
 
 def test_a_folder_becomes_a_study_that_reads_back_the_same(study: Study) -> None:
@@ -96,7 +96,7 @@ def test_the_hidden_reference_is_the_reference(study: Study) -> None:
 
 
 def test_a_loud_item_is_lowered_as_a_whole(folder: Path, tmp_path: Path) -> None:
-    loud = prepare.from_folder(folder, Settings("x", "X", length_s=2, lufs=-3), tmp_path)
+    loud = materials.from_folder(folder, Settings("x", "X", length_s=2, lufs=-3), tmp_path)
     peaks = [np.abs(audio.read(loud.audio_path(s)).samples).max() for s in loud.items[0].conditions]
     assert max(peaks) == pytest.approx(prepare.PEAK, abs=STEP_24_BITS)
     assert any("would clip" in note for note in loud.notes)
@@ -111,7 +111,7 @@ def test_a_long_clip_is_cut_where_it_is_loudest() -> None:
 
 def test_longer_than_12_s_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at most 12 s"):
-        prepare.from_folder(folder, Settings("x", "X", length_s=12.5), tmp_path)
+        materials.from_folder(folder, Settings("x", "X", length_s=12.5), tmp_path)
 
 
 def test_a_folder_per_item_works_as_well(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_folder_per_item_works_as_well(tmp_path: Path) -> None:
         (tmp_path / "in" / f"i{n}").mkdir(parents=True)
         audio.write(tmp_path / "in" / f"i{n}" / "reference.wav", noise(n))
         audio.write(tmp_path / "in" / f"i{n}" / "mine.wav", late(noise(n), 0, 1))
-    study = prepare.from_folder(tmp_path / "in", SETTINGS, tmp_path / "out")
+    study = materials.from_folder(tmp_path / "in", SETTINGS, tmp_path / "out")
     assert len(study.items) == 5 and not study.training
     assert [c.id for c in study.conditions if c.role == "system"] == ["mine"]
 
@@ -128,32 +128,32 @@ def test_what_is_not_a_folder_of_signals_is_refused(tmp_path: Path, folder: Path
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(UserError, match="no references"):
-        prepare.from_folder(empty, SETTINGS, tmp_path / "out")
+        materials.from_folder(empty, SETTINGS, tmp_path / "out")
     (empty / "reference").mkdir()
     audio.write(empty / "reference" / "a.wav", noise(0))
     with pytest.raises(UserError, match="no system beside them"):
-        prepare.from_folder(empty, SETTINGS, tmp_path / "out")
+        materials.from_folder(empty, SETTINGS, tmp_path / "out")
     (empty / "x").mkdir()
     audio.write(empty / "reference" / "b.wav", noise(1))
     audio.write(empty / "x" / "a.wav", noise(0))
     with pytest.raises(UserError, match="item 'b' has no file of the system 'x'"):
-        prepare.from_folder(empty, SETTINGS, tmp_path / "out")
+        materials.from_folder(empty, SETTINGS, tmp_path / "out")
 
 
 def test_another_study_is_never_overwritten_nor_one_with_ratings(
     folder: Path, tmp_path: Path
 ) -> None:
-    prepare.from_folder(folder, SETTINGS, tmp_path / "a")
-    prepare.from_folder(folder, SETTINGS, tmp_path / "a")  # once more is fine
+    materials.from_folder(folder, SETTINGS, tmp_path / "a")
+    materials.from_folder(folder, SETTINGS, tmp_path / "a")  # once more is fine
     with pytest.raises(UserError, match="holds the study 'small'"):
-        prepare.from_folder(folder, Settings("other", "X"), tmp_path / "a")
+        materials.from_folder(folder, Settings("other", "X"), tmp_path / "a")
     (tmp_path / "a" / "ratings.sqlite").touch()
     with pytest.raises(UserError, match="listeners have rated"):
-        prepare.from_folder(folder, SETTINGS, tmp_path / "a")
+        materials.from_folder(folder, SETTINGS, tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
     with pytest.raises(UserError, match="is not empty"):
-        prepare.from_folder(folder, SETTINGS, tmp_path / "b")
+        materials.from_folder(folder, SETTINGS, tmp_path / "b")
 
 
 # A run
@@ -212,6 +212,14 @@ def test_the_most_telling_items_are_those_on_which_metrics_spread(table: ResultT
     assert set(chosen.items) == {"clip8", "clip7", "clip6", "clip5", "clip4"}
     assert chosen.items == tuple(sorted(chosen.items))  # in the run's order
     assert chosen.training == ("clip3", "clip2")
+
+
+def test_there_are_items_enough_that_one_slip_excludes_nobody(table: ResultTable) -> None:
+    assert len(selection.choose(table, codecs=["opus"]).items) == 7  # 1.5 for each were 5
+    assert len(selection.choose(table).items) == 9  # 1.5 for each
+    few = ResultTable([r for r in table.records if r.clip < "clip6"])
+    chosen = selection.choose(few, codecs=["opus"])
+    assert (len(chosen.items), len(chosen.training)) == (5, 1)
 
 
 def test_items_are_chosen_by_hand_and_by_chance(table: ResultTable) -> None:
@@ -324,7 +332,7 @@ def test_each_rule_is_seen_broken(study: Study) -> None:
 
 
 def test_signals_that_do_not_fit_are_found(study: Study, folder: Path, tmp_path: Path) -> None:
-    own = prepare.from_folder(folder, SETTINGS, tmp_path / "s")
+    own = materials.from_folder(folder, SETTINGS, tmp_path / "s")
     first, second, third = own.items[:3]
     audio.write(own.audio_path(first.conditions[3]), noise(1, 1.0), subtype="PCM_24")
     loud = audio.read(own.audio_path(second.conditions[4]))
@@ -353,7 +361,7 @@ def test_an_item_without_treble_has_no_mid_anchor(tmp_path: Path) -> None:
     low = signal.sosfilt(signal.butter(12, 3000, fs=RATE, output="sos"), noise(0).samples)
     for name in ("reference", "x"):
         audio.write(tmp_path / "in" / name / "a.wav", Clip(low.astype(np.float32), RATE))
-    study = prepare.from_folder(tmp_path / "in", SETTINGS, tmp_path / "out")
+    study = materials.from_folder(tmp_path / "in", SETTINGS, tmp_path / "out")
     assert "anchor70 sounds as reference does" in findings(study)
 
 
