@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from reference_codec import bitstream
 from reference_codec.bitstream import (
@@ -28,6 +29,8 @@ from reference_codec.bitstream import (
     write_header,
 )
 from reference_codec.bitstream_v0 import read_v0
+from reference_codec.block_coding import BlockCoder
+from reference_codec.neural_prior import NeuralPrior
 
 ROOT = Path(__file__).parents[2]
 SEED_FILE = ROOT.parent / "shared/data/seed_nac/8kn.nac"
@@ -224,6 +227,31 @@ def test_two_thousand_mutated_files_are_read_or_refused() -> None:
     survive(100, seed=2)
     assert tracemalloc.get_traced_memory()[1] < MEMORY_BOUND_BYTES
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("coding", "count"), [("packed", 300), ("adaptive", 300), ("neural", 12)])
+def test_payloads_that_nobody_wrote_are_codes_or_refused(coding: str, count: int) -> None:
+    """As behind a checksum that an attacker made true."""
+    with (GOLDEN / f"{coding}.nac").open("rb") as file:
+        info = read_header(file)
+        blocks = [block for block in read_blocks(file, info) if block.frames]
+    prior = NeuralPrior(load_file(GOLDEN / "golden.prior.safetensors"))
+    coder = BlockCoder(info.codebook_sizes, info.streams, info.coding, prior)
+    rng = np.random.default_rng(3)
+    refused = 0
+    for number in range(count):
+        block = blocks[number % len(blocks)]
+        payload = mutated(block.payload, rng)
+        frames = int(rng.choice([0, 1, block.frames, 2 * block.frames]))
+        try:
+            codes = coder.decode(replace(block, payload=payload, frames=frames))
+        except BitstreamError as error:
+            assert error.offset == block.offset
+            refused += 1
+        else:
+            assert codes.shape == (2, 3, frames)
+            assert (codes >= 0).all() and (codes.max((0, 2), initial=0) < info.codebook_sizes).all()
+    assert refused < count
 
 
 @pytest.mark.slow
