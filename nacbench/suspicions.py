@@ -5,7 +5,6 @@ Each finding is a sentence with its numbers for a person to judge; nothing is ex
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
@@ -123,8 +122,7 @@ def _moving_delay(trusted: Sequence[tuple[Record, Alignment]]) -> Iterator[str]:
 
 
 def _changed_level(trusted: Sequence[Alignment]) -> Iterator[str]:
-    """The least-squares gain shrinks with the correlation; divided by it, the level is left."""
-    levels = [a.gain_db - 20 * math.log10(a.correlation) for a in trusted]
+    levels = [alignment.gain_db for alignment in trusted]
     if levels and abs(statistics.median(levels)) > LEVEL_TOLERANCE_DB:
         yield f"the level changes by {statistics.median(levels):+.1f} dB (median)"
 

@@ -26,6 +26,8 @@ from reference_codec.neural_prior import (
     tanh_table,
 )
 
+TABLES = ("embed", "depth_embed", "logits")  # have a row for each entry
+
 
 class TrainablePrior(nn.Module):
     """The network of `NeuralPrior` with float parameters and rounded values.
@@ -33,17 +35,29 @@ class TrainablePrior(nn.Module):
     Args:
         codebooks, size: of the codec.    width: activations per frame.
         layers: causal convolutions with dilations 1, 2, 4, …: context of 2^layers frames.
+        latent_dim: 0, or dimensions of the entries that `learn_from` is going to tell. Then each
+            table with a row per entry is a learned linear map of the entries plus rows of its own,
+            so that what is learned of one entry serves its neighbours. The integer network that
+            `export` writes is the same.
     """
 
-    def __init__(self, codebooks: int, size: int, width: int = 128, layers: int = 6) -> None:
+    entries: Tensor
+    shares: Tensor
+
+    def __init__(
+        self, codebooks: int, size: int, width: int = 128, layers: int = 6, latent_dim: int = 0
+    ) -> None:
         super().__init__()
         self.codebooks, self.size, self.width, self.layers = codebooks, size, width, layers
 
         def weights(*shape: int, fan_in: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape) * min(0.15, fan_in**-0.5) * WEIGHT_SCALE)
 
-        unit = float(UNIT)
-        self.embed = nn.Parameter(torch.randn(codebooks, size, width) * unit * codebooks**-0.5)
+        def rows(spread: float) -> nn.Parameter:
+            spread = 0.0 if latent_dim else spread
+            return nn.Parameter(torch.randn(codebooks, size, width) * float(UNIT) * spread)
+
+        self.embed = rows(codebooks**-0.5)
         self.mix = nn.ParameterList(
             weights(2 * width, width, fan_in=2 * width) for _ in range(layers)
         )
@@ -52,12 +66,47 @@ class TrainablePrior(nn.Module):
             nn.Parameter(torch.randn(width, width) * 0.02 * WEIGHT_SCALE) for _ in range(layers)
         )
         self.depth = weights(width, width, fan_in=width)
-        self.depth_embed = nn.Parameter(torch.randn(codebooks, size, width) * unit * 0.5)
+        self.depth_embed = rows(0.5)
         self.depth_bias = nn.Parameter(torch.zeros(codebooks, width))
         self.hidden = weights(width, width, fan_in=width)
         self.hidden_bias = nn.Parameter(torch.zeros(codebooks, width))
         self.logits = nn.Parameter(torch.randn(codebooks, width, size) * 0.02 * WEIGHT_SCALE)
         self.logit_bias = nn.Parameter(torch.zeros(codebooks, size))
+        self.maps = nn.ParameterDict()
+        if latent_dim:
+            features = latent_dim + 1
+            start = torch.randn(2, features, width) * float(UNIT)
+            for name, map_ in zip(("embed", "depth_embed"), start, strict=True):
+                self.maps[name] = nn.Parameter(map_.repeat(codebooks, 1, 1))
+            self.maps["logits"] = nn.Parameter(torch.zeros(codebooks, features, width))
+            self.register_buffer("entries", torch.zeros(codebooks, size, features))
+            self.register_buffer("shares", torch.zeros(codebooks, 1, 1))
+
+    def learn_from(self, entries: Tensor) -> None:
+        """Tell where the codebooks' entries lie: `[codebooks, size, latent_dim]`.
+
+        The maps see each entry and its energy: in both together a Gaussian's log-density is linear.
+        """
+        entries = entries - entries.mean(1, keepdim=True)
+        energy = entries.square().sum(2, keepdim=True)
+        level = energy.mean(1, keepdim=True).sqrt().clamp(min=1e-9)
+        excess = (energy / level.square() - 1) / 8  # beside components of 1/8, where there are 64
+        self.entries.copy_(torch.cat([entries / level, excess], 2))
+        self.shares.copy_(level / level.square().sum().sqrt())
+
+    def _table(self, name: str) -> Tensor:
+        """`embed`, `depth_embed` or `logits` as integers."""
+        table: Tensor = getattr(self, name)
+        if name in self.maps:
+            mapped = self.entries @ self.maps[name]
+            if name == "logits":
+                table = table + mapped.transpose(1, 2)
+            else:
+                # What a codebook says of the latents shrinks from one to the next; that it says
+                # something of the level of those to come shrinks less.
+                share = self.shares if name == "embed" else self.shares.sqrt() / 2
+                table = table + share * mapped
+        return _round(table, 127 if name == "logits" else 1 << 13)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Integer logits (as floats) of each code given what precedes it.
@@ -67,8 +116,14 @@ class TrainablePrior(nn.Module):
         Returns:
             `[batch, frames, codebooks, size]` in units of 1/63.5 nat.
         """
+        used = codes.shape[2]
+        scores = torch.einsum("btkd,kdn->btkn", self._hidden(codes), self._table("logits")[:used])
+        return _shift(scores, PRE_SHIFT) + _round(self.logit_bias, 1 << 13)[:used]
+
+    def _hidden(self, codes: Tensor) -> Tensor:
+        """`[batch, frames, codebooks, width]`: what the logits are products of."""
         batch, frames, used = codes.shape
-        embed, depth_embed = _round(self.embed, 1 << 13), _round(self.depth_embed, 1 << 13)
+        embed, depth_embed = self._table("embed"), self._table("depth_embed")
         total = sum(embed[k][codes[:, :-1, k]] for k in range(used))
         first = torch.zeros(batch, 1, self.width, device=codes.device)
         x = torch.cat([first, _tanh(torch.as_tensor(total))], dim=1)
@@ -89,24 +144,64 @@ class TrainablePrior(nn.Module):
             contexts.append(context + depth_bias[k])
             context = context + depth_embed[k][codes[..., k]]
         hidden = _shift(_tanh(torch.stack(contexts, dim=2)) @ _round(self.hidden), PRE_SHIFT)
-        hidden = _tanh(hidden + hidden_bias[:used])
-        scores = torch.einsum("btkd,kdn->btkn", hidden, _round(self.logits)[:used])
-        return _shift(scores, PRE_SHIFT) + _round(self.logit_bias, 1 << 13)[:used]
+        return _tanh(hidden + hidden_bias[:used])
 
     def bits(self, codes: Tensor) -> Tensor:
         """Mean code length, bits per code: the loss and the figure of merit."""
-        logits = self(codes) / float(UNIT)
-        return functional.cross_entropy(logits.flatten(0, 2), codes.flatten()) / float(np.log(2))
+        used = codes.shape[2]
+        hidden = self._hidden(codes).flatten(0, 1).transpose(0, 1)
+        bias = _round(self.logit_bias, 1 << 13)[:used]
+        nats: Tensor = _CodeLength.apply(
+            hidden, self._table("logits")[:used], bias, codes.flatten(0, 1).T
+        )  # type: ignore[no-untyped-call]
+        return nats / (codes.numel() * math.log(2))
 
     def export(self) -> dict[str, NDArray[Any]]:
         """The integer tables that `NeuralPrior` takes."""
         names = {"mix", "out", "depth", "hidden", "logits"}
         tables = {}
         for name, value in self.named_parameters():
+            if name.startswith("maps."):
+                continue
             limit = 127 if name.split(".")[0] in names else 1 << 13
-            rounded = _round(value.detach(), limit).cpu().numpy()
+            integers = self._table(name) if name in TABLES else _round(value, limit)
+            rounded = integers.detach().cpu().numpy()
             tables[name] = rounded.astype(np.int8 if limit == 127 else np.int16)
         return tables
+
+
+class _CodeLength(torch.autograd.Function):
+    """Sum of the code lengths in nats, from the hidden values on, one codebook at a time.
+
+    It is the cross entropy of `TrainablePrior.forward`'s logits, but the logits of all codebooks,
+    most of a step's memory traffic, never exist at once: the gradient is taken while they do.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weights: Tensor, bias: Tensor, codes: Tensor) -> Tensor:
+        """hidden `[codebooks, n, width]`, weights `[codebooks, width, size]`, bias
+        `[codebooks, size]`, codes `[codebooks, n]`."""
+        unit = float(UNIT)
+        total = hidden.new_zeros(())
+        gradients = [torch.empty_like(x) for x in (hidden, weights, bias)]
+        for k in range(len(codes)):
+            logits = (hidden[k] @ weights[k]).div_(1 << PRE_SHIFT).floor_()
+            logits.add_(bias[k]).div_(unit)
+            log_p = logits.log_softmax(1)
+            total -= log_p.gather(1, codes[k][:, None]).sum()
+            slope = log_p.exp_()
+            slope.scatter_add_(1, codes[k][:, None], slope.new_full((len(slope), 1), -1))
+            slope.div_(unit)
+            gradients[2][k] = slope.sum(0)
+            slope.div_(1 << PRE_SHIFT)
+            torch.mm(hidden[k].T, slope, out=gradients[1][k])
+            torch.mm(slope, weights[k].T, out=gradients[0][k])
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        return *(gradient * outer for gradient in ctx.saved_tensors), None
 
 
 class PriorStep:

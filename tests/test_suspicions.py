@@ -80,8 +80,8 @@ def test_alignments_of_a_vocoder_are_not_trusted() -> None:
 def test_a_changed_level_is_stated_but_a_weak_correlation_alone_is_not() -> None:
     quiet = point(16, alignment=Alignment(6.5, gain_db=-20.0, polarity=1, correlation=1.0))
     assert findings(quiet) == ["Opus 16 kbps: the level changes by -20.0 dB (median)"]
-    # Half the samples unpredicted: the least-squares gain is -3 dB at an unchanged level.
-    weak = Alignment(6.5, gain_db=-3.01, polarity=1, correlation=0.7071)
+    # Half the energy unpredicted: the least-squares gain would be -3 dB at this unchanged level.
+    weak = Alignment(6.5, gain_db=0.0, polarity=1, correlation=0.7071)
     assert findings(point(16, alignment=weak)) == []
 
 

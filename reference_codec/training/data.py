@@ -96,7 +96,7 @@ class TrainingData:
         self.training_entries = [i for i, e in enumerate(cache.entries) if e.speaker not in held]
         self.validation_entries = [i for i, e in enumerate(cache.entries) if e.speaker in held]
         self._active = _of_entries(cache, self.training_entries)
-        self._by_speaker = self._speakers() if options.balance == "speakers" else []
+        self._groups = self._grouped() if options.balance != "seconds" else []
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Endless; batch `step` depends on nothing but the arguments of this object and `step`."""
@@ -177,8 +177,8 @@ class TrainingData:
     def _place(self, rng: Generator) -> tuple[int, int]:
         """Entry and block of something active."""
         active = self._active
-        if self._by_speaker:
-            active = self._by_speaker[int(rng.integers(len(self._by_speaker)))]
+        if self._groups:
+            active = self._groups[int(rng.integers(len(self._groups)))]
         entry, block = active[int(rng.integers(len(active)))]
         return int(entry), int(block)
 
@@ -227,14 +227,14 @@ class TrainingData:
         rows = self.cache.active[self.cache.active[:, 0] == entry]
         return int(rows[0, 1]) * self.cache.block
 
-    def _speakers(self) -> list[NDArray[np.int32]]:
-        """Active blocks by speaker."""
-        numbers = {
-            name: i for i, name in enumerate(sorted({e.speaker for e in self.cache.entries}))
-        }
-        of_entry = np.array([numbers[e.speaker] for e in self.cache.entries])
-        speakers = of_entry[self._active[:, 0]]
-        return [self._active[speakers == number] for number in np.unique(speakers)]
+    def _grouped(self) -> list[NDArray[np.int32]]:
+        """Active blocks by speaker, or by the outermost folder."""
+        by_speaker = self.options.balance == "speakers"
+        names = [e.speaker if by_speaker else e.name.partition("/")[0] for e in self.cache.entries]
+        numbers = {name: i for i, name in enumerate(sorted(set(names)))}
+        of_entry = np.array([numbers[name] for name in names])
+        groups = of_entry[self._active[:, 0]]
+        return [self._active[groups == number] for number in np.unique(groups)]
 
 
 def prepare(

@@ -25,7 +25,11 @@ class PriorStage:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.prior = TrainablePrior(
-                config.n_codebooks, config.codebook_sizes[0], options.width, options.layers
+                config.n_codebooks,
+                config.codebook_sizes[0],
+                options.width,
+                options.layers,
+                config.network.latent_dim,
             ).to(device)
         distributed.same_everywhere(self.prior.state_dict().values())
         self._learn = PriorStep(self.prior, options.steps, options.learning_rate, recipe.seed)
@@ -36,6 +40,7 @@ class PriorStage:
         options, config = self.recipe.prior, self.recipe.config
         crops = data.resized(options.frames * config.hop_length, options.batch_size)
         codec = codec.to(self._device)
+        self.prior.learn_from(entries(codec))
         for batch in crops.batches(self.step):
             codes, _ = codec.encode_segment(batch.audio.to(self._device))
             # Cloned, because no gradient may come near what inference mode made.
@@ -62,3 +67,18 @@ class PriorStage:
         self.prior.load_state_dict({name: tensors[name] for name in names})
         self._learn.restore({name: t for name, t in tensors.items() if name not in names})
         self.step = step
+
+
+@torch.no_grad()
+def entries(codec: NeuralCodec) -> Tensor:
+    """What each code adds to the latents: `[codebooks, size, latent_dim]`, up to a constant.
+
+    Found by exchanging one code after the other, so any quantizer with sums or groups will do.
+    """
+    size, n_codebooks = codec.config.codebook_sizes[0], codec.config.n_codebooks
+    device, found = next(codec.parameters()).device, []
+    for k in range(n_codebooks):
+        codes = torch.zeros(size, n_codebooks, 1, dtype=torch.long)
+        codes[:, k, 0] = torch.arange(size)
+        found.append(codec.quantizer.decode(codes.to(device))[..., 0])
+    return torch.stack(found)

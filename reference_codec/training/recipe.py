@@ -68,8 +68,9 @@ class DataOptions(Options):
         default=40, gt=0, description="crops are drawn where 100 ms come this close to the loudest"
     )
     lowest_rate_hz: int = Field(default=0, ge=0, description="files of a lower rate are left out")
-    balance: Literal["seconds", "speakers"] = Field(
-        default="seconds", description="what is drawn with equal chances"
+    balance: Literal["seconds", "speakers", "folders"] = Field(
+        default="seconds",
+        description="drawn with equal chances: `seconds`, `speakers`, or outermost `folders`",
     )
     dither_db: float = Field(
         default=-70, le=-40, description="dBFS of white noise in every crop; no digital silence"
@@ -290,6 +291,9 @@ class Recipe(Options):
     compile: bool = Field(default=False, description="torch.compile of encoder and decoder")
     quantizer_dropout: float = Field(
         default=0.5, ge=0, le=1, description="share of crops coded with fewer codebooks"
+    )
+    codebook_decay: float = Field(
+        default=0.99, ge=0, lt=1, description="of the averages that EMA codebooks follow"
     )
     prior: PriorOptions = PriorOptions()
     validation: ValidationOptions = ValidationOptions()

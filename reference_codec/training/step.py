@@ -57,6 +57,9 @@ class CodecStep:
             else:
                 self.model.load_state_dict(initial.weights(), strict=False)
                 _continue_codebooks(self.model)
+            if isinstance(self.model.quantizer, ResidualVQ):
+                for codebook in self.model.quantizer.codebooks:
+                    codebook.decay = recipe.codebook_decay
             if weight_normed(config.network):
                 self.model.apply_weight_norm()
             options = recipe.adversarial

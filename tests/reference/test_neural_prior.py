@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,16 +167,72 @@ def test_a_file_decodes_in_another_process_with_other_thread_counts(
     assert done.stdout.strip() == str(codes.tolist())
 
 
-def test_the_trained_network_computes_the_very_integers_that_it_exports() -> None:
+def as_tensor(codes: np.ndarray) -> Any:
+    return pytest.importorskip("torch").as_tensor(codes)
+
+
+def trainable_prior(latent_dim: int) -> Any:
     torch = pytest.importorskip("torch")
     from reference_codec.prior_training import TrainablePrior
 
     torch.manual_seed(0)
-    trainable = TrainablePrior(codebooks=3, size=50, width=24, layers=3)
+    prior = TrainablePrior(codebooks=3, size=50, width=24, layers=3, latent_dim=latent_dim)
+    if latent_dim:
+        prior.learn_from(torch.randn(3, 50, latent_dim))
+        torch.nn.init.normal_(prior.maps["logits"], std=20)
+    return prior
+
+
+@pytest.mark.parametrize("latent_dim", [0, 4])
+def test_the_trained_network_computes_the_very_integers_that_it_exports(latent_dim: int) -> None:
+    trainable = trainable_prior(latent_dim)
     codes = random_codes(10, 33, 3, size=50)
-    with torch.no_grad():
-        floats = trainable(torch.as_tensor(codes)[None])[0]
+    floats = trainable(as_tensor(codes)[None])[0].detach()
     assert (NeuralPrior(trainable.export()).logits(codes) == floats.long().numpy()).all()
+
+
+@pytest.mark.parametrize("latent_dim", [0, 4])
+def test_the_fast_code_length_is_the_cross_entropy_of_the_logits(latent_dim: int) -> None:
+    from torch.nn.functional import cross_entropy
+
+    trainable = trainable_prior(latent_dim)
+    codes = as_tensor(random_codes(11, 2 * 33, 3, size=50)).view(2, 33, 3)[..., :2]
+    logits = trainable(codes) / 63.5
+    expected = cross_entropy(logits.flatten(0, 2), codes.flatten()) / np.log(2)
+    slopes = []
+    for bits in (expected, trainable.bits(codes)):
+        assert float(bits.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+        trainable.zero_grad()
+        bits.backward()
+        slopes.append({n: p.grad for n, p in trainable.named_parameters()})
+    for name, slope in slopes[0].items():
+        scale = float(slope.abs().max())
+        assert float((slopes[1][name] - slope).abs().max()) <= 1e-4 * scale + 1e-9, name
+
+
+def test_what_is_learned_of_one_entry_serves_its_neighbours() -> None:
+    """A walk on a circle of 256 entries: 300 codes tell little of each, much of all."""
+    torch = pytest.importorskip("torch")
+    from reference_codec.prior_training import TrainablePrior, train
+
+    rng = np.random.default_rng(12)
+    angle = np.linspace(0, 2 * np.pi, 256, endpoint=False)
+    circle = torch.as_tensor(np.stack([np.cos(angle), np.sin(angle)], 1)[None], dtype=torch.float32)
+
+    def walk(frames: int) -> Any:
+        steps = np.rint(rng.normal(10, 4, frames)).astype(int)
+        return as_tensor(np.cumsum(steps) % 256)[None, :, None]
+
+    seen, unseen, bits = walk(300), walk(2000), []
+    for latent_dim in (0, 2):
+        torch.manual_seed(0)
+        trainable = TrainablePrior(1, 256, width=16, layers=1, latent_dim=latent_dim)
+        if latent_dim:
+            trainable.learn_from(circle)
+        for _ in train(trainable, iter(lambda: seen, None), steps=60, learning_rate=1e-2):
+            pass
+        bits.append(float(trainable.bits(unseen).detach()))
+    assert bits[1] < bits[0] - 0.5
 
 
 def test_training_finds_what_the_previous_frame_tells() -> None:

@@ -126,3 +126,13 @@ def test_quantizer_dropout_draws_prefixes_of_every_length() -> None:
     drawn = torch.cat([step._codebooks(4, number) for number in range(50)])
     assert sorted(drawn.unique().tolist()) == [1, 2, 3, 4]
     assert torch.equal(step._codebooks(4, 7), step._codebooks(4, 7))
+
+
+def test_codebooks_follow_their_recipes_decay() -> None:
+    run = recipe(codebook_decay=1 - 1e-6)
+    step = CodecStep(run, CPU)
+    step(Tones(run).audio(0), 0)  # places the entries by k-means
+    placed = [codebook.vectors.clone() for codebook in step.model.quantizer.codebooks]
+    step(Tones(run).audio(1), 1)
+    for before, codebook in zip(placed, step.model.quantizer.codebooks, strict=True):
+        assert (codebook.vectors - before).abs().max() < 1e-3 * before.abs().max()

@@ -13,7 +13,10 @@ from reference_codec.training import recipe_file
 from reference_codec.training.model_changes import changed_config, changes_for
 from reference_codec.training.recipe import ModelChoice, Recipe
 
-NAMES = ["dac-44k", "encodec-24k", "encodec-48k-stereo", "low-frame-rate-22k", "speech-16k", "tiny"]
+NAMES = [
+    "dac-44k", "encodec-24k", "encodec-48k-stereo", "general-24k", "low-frame-rate-22k",
+    "speech-16k", "tiny",
+]  # fmt: skip
 
 
 def problems(*changes: str, recipe: str | Path = "encodec-24k") -> list[str]:
@@ -22,7 +25,7 @@ def problems(*changes: str, recipe: str | Path = "encodec-24k") -> list[str]:
     return str(raised.value).splitlines()
 
 
-def test_the_packaged_recipes_are_the_six() -> None:
+def test_the_packaged_recipes_are_the_seven() -> None:
     assert sorted(recipe_file.packaged()) == NAMES
 
 

@@ -289,6 +289,18 @@ def test_speakers_can_be_drawn_with_equal_chances(tmp_path: Path) -> None:
     assert share_of_a("speakers") == pytest.approx(0.5, abs=0.08)
 
 
+def test_kinds_of_sound_in_folders_can_be_drawn_with_equal_chances(tmp_path: Path) -> None:
+    for place, hz in (("music/x", 400), *((f"speech/{i}", 3000) for i in range(9))):
+        (tmp_path / "in" / place).mkdir(parents=True)
+        soundfile.write(tmp_path / "in" / place / "1.wav", tone(hz, 1), RATE)
+    cache = cached(tmp_path / "in")
+    options = DataOptions(balance="folders", validation_share=0.0)
+    draw = data(cache, options=options)._place
+    drawn = [cache.entries[draw(np.random.default_rng(i))[0]].name for i in range(400)]
+    music = sum(name.startswith("music/") for name in drawn) / 400
+    assert music == pytest.approx(0.5, abs=0.08)
+
+
 def test_prepare_follows_a_recipe(folder: Path) -> None:
     told = []
     recipe = recipe_file.load("tiny", [f"data.noises={folder / 'ben'}", f"data.rooms={folder}"])
