@@ -142,6 +142,7 @@ class Board:
     suspicious: tuple[Remark, ...] = ()  # filled in by `nacbench.suspicions`
     machines: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    listening: str = ""  # where the column `mushra` is from; filled in by `nacbench.listeners`
 
     @property
     def headline(self) -> tuple[MetricInfo, ...]:

@@ -26,7 +26,7 @@ def with_listeners(board: Board, study: Path) -> Board:
     Raises:
         UserError: the study was not analysed, or graded nothing of this board.
     """
-    heard = _read(study / FILE)
+    heard, listeners = _read(study / FILE)
     sections = tuple(_section(section, heard) for section in board.sections)
     found = {
         (section.suite, section.condition, row.point_key)
@@ -38,7 +38,12 @@ def with_listeners(board: Board, study: Path) -> Board:
             f"--mushra {study}: it graded no operating point of this run. Give the study that was "
             "prepared from it."
         )
-    return replace(board, sections=sections, metrics=(METRIC, *board.metrics))
+    items = max(heard[key].n for key in found)
+    told = (
+        f"Column mushra: {listeners} listeners on {items} excerpts, study '{study.name}'; its "
+        "intervals are over both."
+    )
+    return replace(board, sections=sections, metrics=(METRIC, *board.metrics), listening=told)
 
 
 def _section(section: Section, heard: Mapping[Key, Cell]) -> Section:
@@ -49,19 +54,21 @@ def _section(section: Section, heard: Mapping[Key, Cell]) -> Section:
     return replace(section, rows=tuple(map(row, section.rows)))
 
 
-def _read(path: Path) -> dict[Key, Cell]:
+def _read(path: Path) -> tuple[dict[Key, Cell], int]:
+    """Mean scores by operating point, and how many listeners gave them."""
     if not path.is_file():
         raise UserError(f"{path}: not there. First: nacbench mushra analyze {path.parents[1]}")
     found = {}
+    listeners = 0
     with path.open(encoding="utf-8", newline="") as file:
         for number, line in enumerate(csv.DictReader(file), start=2):
             try:
                 low, high = (float(line[name]) if line[name] else None for name in ("low", "high"))
-                items = int(line["items"])
+                items, listeners = int(line["items"]), int(line["listeners"])
                 cell = Cell(float(line["mean"]), low, high, items, items)
                 found[line["suite"], line["condition"], line["point"]] = cell
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
                     f"{path}:{number}: damaged ({error}). Run 'nacbench mushra analyze' again."
                 ) from error
-    return found
+    return found, listeners

@@ -286,6 +286,7 @@ def test_the_leaderboard_gets_the_listeners_column(
     result: tuple[Analysis, pd.DataFrame], written: Path
 ) -> None:
     joined = with_listeners(board(), written)
+    assert joined.listening.startswith(f"Column mushra: 15 listeners on {ITEMS} excerpts, study ")
     assert [m.name for m in joined.headline] == ["mushra", "mos"]
     heard, unheard = (row.cells["mushra"] for row in joined.sections[0].rows)
     good = next(s for s in result[0].summaries if s.condition.id == "good")

@@ -199,7 +199,8 @@ def _foot(board: Board) -> list[str]:
         lines = [f"- {line}" for line in remark_lines(remarks)]
         blocks += [f"## {title}", "\n".join(lines)]
     runs = ", ".join(f"`{run}`" for run in board.runs)
-    blocks += ["## Origin", f"Runs: {runs}.\n{_machines(board)}"]
+    origin = [f"Runs: {runs}.", board.listening, _machines(board)]
+    blocks += ["## Origin", "\n".join(filter(None, origin))]
     return blocks
 
 

@@ -50,6 +50,7 @@ def of(table: ResultTable, board: Board, gaps: Sequence[CurveGap] = ()) -> dict[
             for title, remarks in tables.foot(board)
         ],
         "machines": list(board.machines),
+        "listening": board.listening,
         "gaps": _gaps(gaps),
         "runs": [_run(name, table.manifests.get(name, {})) for name in board.runs],
         "items": [],

@@ -194,7 +194,8 @@ function originPart() {
       citeBox(run));
   });
   const machines = content.machines.length > 1 ? el("p", { class: "warning" }, `Speed was measured on different machines and must not be compared: ${content.machines.join(", ")}.`) : null;
-  return part("origin", "Origin", null, machines, runs);
+  const listening = content.listening ? el("p", {}, content.listening) : null;
+  return part("origin", "Origin", null, machines, listening, runs);
 }
 
 function citeBox(run) {
