@@ -98,6 +98,7 @@ def _left_session(at: Service, texts: Mapping[str, str]) -> None:
         return
     with st.container(border=True):
         st.write(texts["again"])
+        st.caption(texts["code"].format(code=session.withdrawal_code))
         if st.button(texts["continue"]):
             st.query_params["p"] = secret or ""
             st.rerun()

@@ -5,8 +5,7 @@ import streamlit as st
 from mushra_app import listener
 from mushra_app.service import service
 
-# Calm pages: no toolbar, no footer, little padding. The player says itself what is not saved, so
-# Streamlit's modal about a lost connection, which would cover the sliders, stays away.
+# Calm pages: no toolbar, no footer, little padding.
 STYLE = """<style>
 header[data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stDecoration"],
 [data-testid="stStatusWidget"], footer { display: none !important; }

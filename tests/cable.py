@@ -18,6 +18,7 @@ class Cable:
         self._far = (LOOPBACK, port)
         self._ends: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._broken = threading.Event()
         self._listener: socket.socket | None = None
         self._near = (LOOPBACK, 0)
         self.swallows = False  # while True, what is sent, and for ever the connection it is sent on
@@ -32,6 +33,7 @@ class Cable:
         listener = socket.create_server(self._near, backlog=64)
         self._near = listener.getsockname()
         self._listener = listener
+        self._broken.clear()
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def cut(self) -> int:
@@ -40,6 +42,7 @@ class Cable:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             self._listener.close()
             self._listener = None
+        self._broken.set()
         with self._lock:
             ends, self._ends = self._ends, set()
         for end in ends:
@@ -72,7 +75,7 @@ class Cable:
                 if not lost.is_set():
                     sink.sendall(piece)
         if lost.is_set():
-            return  # nobody is told that the other end has gone
+            self._broken.wait()  # until then nobody is told that the other end has gone
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
         with self._lock:

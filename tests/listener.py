@@ -144,9 +144,9 @@ def stored(study: Study) -> list[Rated]:
         return store.ratings(number)
 
 
-def session_of(store: Store, one: Listener) -> Session:
-    """The session whose secret is in the address."""
-    secret = re.search(r"p=([\w-]+)", one.page.url)
+def session_of(store: Store, one: Listener, address: str = "") -> Session:
+    """The session whose secret is in the address, that of the page if none is given."""
+    secret = re.search(r"p=([\w-]+)", address or one.page.url)
     assert secret
     session = store.find_session(secret[1])
     assert session

@@ -12,6 +12,8 @@ from listening import Server, served, write_study
 
 from mushra_app.study import Study
 
+LONG_CUT_MS = 10_000  # Streamlit would say so in a dialog that disables the page
+
 pytestmark = pytest.mark.xdist_group("browser")
 
 
@@ -27,11 +29,14 @@ def test_reload_and_closed_tab_resume_at_the_same_trial(
         one.page.reload()
         one.loaded()
         assert one.shown() == before
+        address = one.page.url
         one.page.close()
         one.page = one.page.context.new_page()
         one.page.set_default_timeout(PAGE_MS)
         one.page.goto(server.url)  # without the secret: this browser remembers
         one.see("was not finished")
+        with opened(study) as store:
+            one.see(session_of(store, one, address).withdrawal_code)  # for who goes for good
         one.button("Continue it").click()
         one.loaded()
         assert one.shown() == before == ["–", "77", "–", "12", "–"]
@@ -91,6 +96,7 @@ def test_a_cable_that_is_cut_and_mended_loses_nothing(tmp_path: Path, browser: A
         assert wire.cut() > 0
         one.rate(2, 42)  # what was loaded plays on
         one.see("No connection")
+        one.page.wait_for_timeout(LONG_CUT_MS)
         one.rate(2, 41)
         wire.mend()
         one.saved()

@@ -18,6 +18,17 @@ function outboxOf({ participant, next_event: next }) {
   return outbox;
 }
 
+// When its connection is lost Streamlit opens a dialog that disables the page beneath it. The
+// player says so itself and goes on: close the dialog. Once closed it stays away.
+let watching = null;
+
+function closeDialogs() {
+  watching ??= new MutationObserver(() =>
+    document.querySelector('[data-testid="stDialog"] button')?.click(),
+  );
+  watching.observe(document.body, { childList: true, subtree: true });
+}
+
 export function mount({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector("#root");
   root.lang = data.language;
@@ -27,6 +38,7 @@ export function mount({ data, parentElement, setTriggerValue }) {
     const ask = (name, value) => views.get(root)?.trigger(name, value);
     const view = new VIEWS[data.view](root, { base, outbox: outboxOf(data), ask });
     mounted = { kind: data.view, view };
+    closeDialogs();
     views.set(root, mounted);
     remember(`session.${data.study}`, data.participant);
   }
