@@ -43,7 +43,7 @@ $(VENV)/ready: pyproject.toml constraints.txt .ci/system-packages
 	touch $@
 
 # Codecs that tests run beside ours. Their networks need PyTorch alone, their pins are outdated.
-PEERS := descript-audio-codec encodec nemo_toolkit
+PEERS := descript-audio-codec encodec nemo_toolkit speechtokenizer
 $(VENV)/peers: $(VENV)/ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(PEERS)
 	touch $@

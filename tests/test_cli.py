@@ -137,6 +137,20 @@ def test_list_names_everything_registered(what: str) -> None:
     assert set(names) <= set(first)
 
 
+def test_a_codec_without_its_weights_is_listed_as_missing_with_the_way_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("NACBENCH_CACHE", str(tmp_path))
+    monkeypatch.delenv("NACBENCH_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "1000")
+    states = {line.split()[0]: line for line in invoke("list", "codecs").output.splitlines()[1:]}
+    assert "missing: kyutai/mimi at '89091b3' is not in the hub's cache" in states["mimi"]
+    assert "hf download kyutai/mimi config.json model.safetensors" in states["mimi"]
+    assert "here; needs the option 'model'" in states["tokens"]
+    assert states["pcm"].rstrip().endswith("here")
+
+
 # Run: a stand-in for the runner, to see what is shown and how it ends
 
 

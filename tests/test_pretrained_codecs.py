@@ -14,6 +14,9 @@ from signals import voice
 
 from nacbench import coding, devices
 from nacbench.codecs import checkpoint, token_stream
+from nacbench.codecs.dac import Dac
+from nacbench.codecs.encodec import Encodec
+from nacbench.codecs.mimi import Mimi
 from nacbench.core import Bitstream, Clip
 from nacbench.errors import CodecUnavailableError, DecodeError, UserError
 from nacbench.testing import check_codec
@@ -267,14 +270,27 @@ def test_a_hub_id_stands_for_a_pinned_revision_in_the_cache(
         "print(coding.build('mimi', {'codebooks': 2}).build_id())\n"
         "try: coding.build('mimi', {'revision': 'main'})\n"
         "except Exception as error: print(error)\n"
+        "import os, pathlib\n"
+        "refs = pathlib.Path(os.environ['HF_HUB_CACHE'], 'models--kyutai--mimi', 'refs')\n"
+        f"refs.mkdir(); (refs / 'main').write_text('{commit}')\n"
+        "print(coding.build('mimi', {'revision': 'main'}).build_id())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,
         env={"HF_HUB_CACHE": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
-    found, refused = done.stdout.splitlines()
+    found, refused, moving = done.stdout.splitlines()
     assert f"(kyutai/mimi@{commit[:7]}, cc-by-4.0)" in found
     assert "kyutai/mimi at 'main' is not in the hub's cache" in refused
+    assert f"(kyutai/mimi@{commit[:7]}, revision main: not pinned, cc-by-4.0)" in moving
+
+
+def test_every_published_checkpoint_is_pinned_to_a_commit_and_the_guide_names_it() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "codecs.md").read_text("utf-8")
+    for codec in (Encodec, Dac, Mimi):
+        for name, published in codec.published.items():
+            assert checkpoint.COMMIT.fullmatch(published.revision), (codec.name, name)
+            assert f"{published.hub}@{published.revision[:7]}" in guide
 
 
 def test_the_build_names_weights_by_their_content(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -285,12 +301,20 @@ def test_the_build_names_weights_by_their_content(folders: dict[str, Path], tmp_
     assert "licence not stated" in build(folders, "dac").build_id()
 
 
+HEAVY = ("torch", "transformers", "torchaudio", "ai_edge_litert", "onnxruntime", "nemo", "numba")
+
+
 def test_nothing_heavy_is_imported_before_the_first_clip(folders: dict[str, Path]) -> None:
+    """Nor by building every other codec that can be built without options."""
     program = (
-        "import json, sys\nfrom nacbench import coding\n"
+        "import json, sys\nfrom nacbench import coding\nfrom nacbench.codecs import CODECS\n"
+        "from nacbench.errors import UserError\n"
         "for name, options in json.loads(sys.argv[1]):\n"
         "    coding.build(name, options).build_id()\n"
-        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+        "for name in CODECS.names():\n"
+        "    try: coding.build(name, {})\n"
+        "    except UserError: pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     made = [[MAKERS[name][0], {"model": str(folder)}] for name, folder in folders.items()]
     done = subprocess.run(

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nacbench.codecs import token_stream
@@ -12,6 +12,7 @@ from nacbench.codecs.token_stream import TokenStream, bits, pack, unpack
 from nacbench.errors import DecodeError
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.lists(st.integers(2, 5000), min_size=1, max_size=9),
     st.integers(0, 70),

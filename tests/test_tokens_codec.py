@@ -7,10 +7,11 @@ import tarfile
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
+import tiny_checkpoints
 import yaml
 from numpy.typing import NDArray
 from signals import voice
@@ -152,21 +153,21 @@ def test_a_length_that_its_frames_cannot_have_is_refused() -> None:
 # The guide's examples
 
 
-def example(name: str, **modules: Any) -> Any:
-    """The module that the guide shows, with stand-ins for packages it imports."""
-    (program,) = re.findall(rf"```python\n# {name}\.py\n(.*?)```", GUIDE, re.S)
-    module = types.ModuleType(name)
-    sys.modules.update(modules)
-    try:
-        exec(compile(program, f"{name}.py", "exec"), module.__dict__)
-    finally:
-        for absent in modules:
-            del sys.modules[absent]
-    return module
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a module that the guide shows where it can be imported from."""
+
+    def save(name: str) -> None:
+        (program,) = re.findall(rf"```python\n# {name}\.py\n(.*?)```", GUIDE, re.S)
+        (tmp_path / f"{name}.py").write_text(program)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return save
 
 
 def test_snac_by_the_guide_gives_the_tokens_and_audio_of_its_own_calls(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, example: Callable[[str], None]
 ) -> None:
     import json
 
@@ -184,8 +185,9 @@ def test_snac_by_the_guide_gives_the_tokens_and_audio_of_its_own_calls(
     peer = snac.SNAC(**config).eval()
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file(peer.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setitem(tokens.TOKEN_MODELS._added, "snac", example("snac_tokens").Snac24k)
-    codec: Any = coding.build("tokens", {"model": "snac", "settings": {"folder": str(tmp_path)}})
+    example("snac_tokens")
+    options = {"model": "snac_tokens:Snac24k", "settings": {"folder": str(tmp_path)}}
+    codec: Any = coding.build("tokens", options)
     clip = voice(1.0, 24_000)
     (stream,) = coding.encode(codec, clip)
     with torch.inference_mode():
@@ -199,58 +201,66 @@ def test_snac_by_the_guide_gives_the_tokens_and_audio_of_its_own_calls(
     np.testing.assert_array_equal(found[3:].T.ravel(), codes[2][0])
     np.testing.assert_array_equal(codec.decode(stream).samples, audio)
     assert len(stream.payload) == 5 + 12 * 7 * 12 // 8  # header; frames x rows x bits
+    assert "weights model.safetensors" in codec.build_id()
 
 
-class StandInSpeechTokenizer:
-    """Its calls, by signature: `encode` [batch, 1, time] -> [codebooks, batch, frames]."""
+@pytest.fixture(scope="module")
+def small_speech_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """The real package around few random weights, and the folder that the guide names."""
+    import json
+    import warnings
 
-    loaded: ClassVar[list[tuple[str, str]]] = []
+    import torch
 
-    @classmethod
-    def load_from_checkpoint(cls, config_path: str, ckpt_path: str) -> Any:
-        cls.loaded.append((config_path, ckpt_path))
-        return cls()
+    pytest.importorskip("einops")
+    # Its training half wants packages that coding does not.
+    sys.modules["speechtokenizer.trainer"] = types.ModuleType("speechtokenizer.trainer")
+    sys.modules["speechtokenizer.trainer"].SpeechTokenizerTrainer = None  # type: ignore[attr-defined]
+    speechtokenizer: Any = pytest.importorskip("speechtokenizer")
+    config = {
+        "n_filters": 4, "dimension": 16, "semantic_dimension": 12, "strides": [8, 5, 4, 2],
+        "lstm_layers": 2, "bidirectional": True, "dilation_base": 2, "residual_kernel_size": 3,
+        "n_residual_layers": 1, "activation": "ELU", "sample_rate": 16_000, "n_q": 8,
+        "codebook_size": 1024,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it uses the older weight_norm
+        peer = speechtokenizer.SpeechTokenizer(config).eval()
+    with torch.no_grad():  # codebooks of zeros would give one token
+        latents = peer.encoder(torch.tensor(voice(2.0).samples)[None])
+        codebooks = [layer._codebook.embed for layer in peer.quantizer.vq.layers]
+        tiny_checkpoints.fill(codebooks, latents[0].T)
+    folder = tmp_path_factory.mktemp("speechtokenizer")
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save(peer.state_dict(), folder / "SpeechTokenizer.pt")
+    return peer, folder
 
-    def eval(self) -> Any:
-        return self
 
-    def to(self, device: str) -> Any:
-        return self
-
-    def encode(self, x: Any, n_q: int | None = None, st: int | None = None) -> Any:
-        import torch
-
-        frames = torch.nn.functional.pad(x, (0, -x.shape[-1] % 320)).reshape(len(x), -1, 320)
-        level = frames.abs().mean(-1).clamp(max=0.999)
-        return torch.stack([(level * 1024 * (k + 1)).long() % 1024 for k in range(8)])
-
-    def decode(self, codes: Any, st: int = 0) -> Any:
-        level = codes.float().mean(0) / 1024
-        return level[:, None].repeat_interleave(320, dim=-1)
-
-
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 @pytest.mark.parametrize("count", [1, 8])
-def test_speechtokenizer_by_the_guide_gives_the_tokens_of_its_own_calls(
-    count: int, monkeypatch: pytest.MonkeyPatch
+def test_speechtokenizer_by_the_guide_gives_the_tokens_and_audio_of_its_own_calls(
+    small_speech_tokenizer: tuple[Any, Path], count: int, example: Callable[[str], None]
 ) -> None:
     import torch
 
-    package: Any = types.ModuleType("speechtokenizer")
-    package.SpeechTokenizer = StandInSpeechTokenizer
-    module = example("speech_tokens", speechtokenizer=package)
-    monkeypatch.setitem(tokens.TOKEN_MODELS._added, "speech", module.Speech16k)
-    options = {"model": "speech", "codebooks": count, "settings": {"folder": f"w{count}"}}
+    peer, folder = small_speech_tokenizer
+    example("speech_tokens")
+    settings = {"folder": str(folder)}
+    options = {"model": "speech_tokens:Speech16k", "codebooks": count, "settings": settings}
     codec: Any = coding.build("tokens", options)
     clip = voice(0.77)
     (stream,) = coding.encode(codec, clip)
-    peer = StandInSpeechTokenizer()
-    own = peer.encode(torch.tensor(clip.samples)[None])[:count]
-    np.testing.assert_array_equal(codec.tokens(stream), own[:, 0])
-    expected = peer.decode(own)[0, :, : clip.length]
-    np.testing.assert_array_equal(codec.decode(stream).samples, expected)
-    assert StandInSpeechTokenizer.loaded[-1] == (
-        f"w{count}/config.json", f"w{count}/SpeechTokenizer.pt",
-    )  # fmt: skip
+    with torch.inference_mode():
+        own = peer.encode(torch.tensor(clip.samples)[None])[:count]
+        audio = peer.decode(own)[0, :, : clip.length]
+    found = codec.tokens(stream)
+    np.testing.assert_array_equal(found, own[:, 0])
+    np.testing.assert_array_equal(codec.decode(stream).samples, audio)
+    assert found.shape == (count, 39)
+    assert len(np.unique(found)) > 10  # a collapsed codebook would prove nothing
+    assert "weights SpeechTokenizer.pt" in codec.build_id()
+    assert "Apache-2.0" in codec.build_id()
 
 
 # NVIDIA's archives

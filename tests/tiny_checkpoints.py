@@ -20,7 +20,7 @@ def encodec(folder: Path, **options: Any) -> Path:
     model: Any = EncodecModel(config)
     with torch.no_grad():
         latents = model.encoder(0.2 * torch.randn(1, config.audio_channels, 48_000))
-        _fill([layer.codebook.embed for layer in model.quantizer.layers], latents[0].T)
+        fill([layer.codebook.embed for layer in model.quantizer.layers], latents[0].T)
     model.save_pretrained(folder)
     return folder
 
@@ -84,12 +84,12 @@ def mimi(folder: Path) -> Path:
             quantizer.acoustic_residual_vector_quantizer,
         ):
             projected = latents if part.input_proj is None else part.input_proj(latents)
-            _fill([layer.codebook.embed_sum for layer in part.layers], projected[0].T)
+            fill([layer.codebook.embed_sum for layer in part.layers], projected[0].T)
     model.save_pretrained(folder)
     return folder
 
 
-def _fill(codebooks: list[Any], latents: Any) -> None:
+def fill(codebooks: list[Any], latents: Any) -> None:
     """Each codebook from frames of what the ones before it leave: tokens then tell frames apart."""
     import torch
 

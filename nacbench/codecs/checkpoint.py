@@ -33,12 +33,12 @@ class Published:
     Attributes:
         hub: its id.
         licence: of the weights, as their authors state it.
-        revision: the commit that is meant; "main" where none is known to us.
+        revision: the commit that is meant.
     """
 
     hub: str
     licence: str
-    revision: str = "main"
+    revision: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Checkpoint:
 
     Attributes:
         folder: as described above.
-        origin: `facebook/encodec_24khz@c1dbe2a`, or the folder's name.
+        origin: `facebook/encodec_24khz@c1dbe2a`, with a note where no commit was asked for; or the
+            folder's name.
         licence: from the model card beside it, else as published, else "licence not stated".
     """
 
@@ -76,7 +77,8 @@ def find(
     Args:
         codec: for messages.
         model: a short name in `known`, a hub id `owner/name`, or a folder.
-        revision: branch, tag or commit on the hub; None is the published one, or "main".
+        revision: branch, tag or commit on the hub; None is the commit of the published
+            ones, "main" of others.
 
     Raises:
         CodecUnavailableError: it is not here; the message says how to get it.
@@ -101,12 +103,16 @@ def find(
     cached = _in_hub_cache(hub, wanted)
     if cached is None:
         raise CodecUnavailableError(
-            f"codec '{codec}': {hub} at '{wanted}' is not in the hub's cache. Get it with "
+            f"codec '{codec}': {hub} at '{_short(wanted)}' is not in the hub's cache. Get it with "
             f"'hf download {hub} {' '.join(NEEDED)} --revision {wanted}', or name a folder that "
             "has it: model: DIR."
         )
-    commit = cached.name[:7] if COMMIT.fullmatch(cached.name) else wanted
-    return Checkpoint(cached, f"{hub}@{commit}", _licence(cached, published))
+    pinned = "" if COMMIT.fullmatch(wanted) else f", revision {wanted}: not pinned"
+    return Checkpoint(cached, f"{hub}@{_short(cached.name)}{pinned}", _licence(cached, published))
+
+
+def _short(revision: str) -> str:
+    return revision[:7] if COMMIT.fullmatch(revision) else revision
 
 
 def _in_hub_cache(hub: str, revision: str) -> Path | None:

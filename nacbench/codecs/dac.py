@@ -15,6 +15,8 @@ from nacbench.codecs.checkpoint import Published
 from nacbench.codecs.pretrained import PretrainedCodec, product
 from nacbench.codecs.token_stream import TokenStream
 
+LICENCE = "no licence on its card; its repository: MIT"
+
 
 class Dac(PretrainedCodec):
     """DAC at 16, 24 or 44.1 kHz, with as many of its codebooks as wanted.
@@ -33,9 +35,15 @@ class Dac(PretrainedCodec):
     sweep = ("codebooks",)
     default_points: ClassVar = tuple({"codebooks": count} for count in (1, 2, 3, 4, 6, 9))
     published: ClassVar = {
-        "16khz": Published("descript/dac_16khz", "MIT"),
-        "24khz": Published("descript/dac_24khz", "MIT"),
-        "44khz": Published("descript/dac_44khz", "MIT"),
+        "16khz": Published(
+            "descript/dac_16khz", LICENCE, "7c2fc5e759f1f501aefc6e7a0265cc57f5d17ba7"
+        ),
+        "24khz": Published(
+            "descript/dac_24khz", LICENCE, "6ba020b5ba7d9d8076fb90db7e67f27e31980f6e"
+        ),
+        "44khz": Published(
+            "descript/dac_44khz", LICENCE, "c1bc521685adf9cfe247bc39a5ca58917eda1ac4"
+        ),
     }
     model_type, model_class = "dac", "DacModel"
     defaults: ClassVar = {

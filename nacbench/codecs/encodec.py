@@ -36,9 +36,13 @@ class Encodec(PretrainedCodec):
     default_points: ClassVar = tuple({"kbps": kbps} for kbps in (1.5, 3, 6, 12, 24))
     published: ClassVar = {
         "24khz": Published(
-            "facebook/encodec_24khz", "MIT", "c1dbe2ae3f1de713481a3b3e7c47f357092ee040"
+            "facebook/encodec_24khz",
+            "no licence on its card; its repository: MIT",
+            "c1dbe2ae3f1de713481a3b3e7c47f357092ee040",
         ),
-        "48khz": Published("facebook/encodec_48khz", "MIT"),
+        "48khz": Published(
+            "facebook/encodec_48khz", "MIT", "c3def8e7185ac8c8efdce6eb8c4a651e487a503e"
+        ),
     }
     model_type, model_class = "encodec", "EncodecModel"
     defaults: ClassVar = {

@@ -26,7 +26,7 @@ from nacbench.codecs.tokens import TOKEN_MODELS, TokenCodec
 from nacbench.errors import CodecUnavailableError, UserError
 
 MAX_CONFIG_BYTES = 1 << 20
-LICENCE = "the licence of its model card; NVIDIA's own: NSCLv1, non-commercial"
+LICENCE = "as its model card says; NVIDIA's: NSCLv1, non-commercial; nano: Open Model License"
 
 
 class Nemo(TokenCodec):

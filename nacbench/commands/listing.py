@@ -32,7 +32,8 @@ def codecs() -> None:
         summary = _first_line(cls)
         options = parameters(cls) if cls else {}
         sweep = ", ".join(name for name in getattr(cls, "sweep", ("kbps",)) if name in options)
-        rows.append((name, summary, sweep, str(len(points)), _state(missing)))
+        state = _state(missing) if missing else _state_at(name, points)
+        rows.append((name, summary, sweep, str(len(points)), state))
     print_table(
         ("codec", "what it is", "sweeps", "default points", "state"),
         rows,
@@ -159,6 +160,24 @@ def _loaded(registry: Registry) -> list[tuple[str, Any, str | None]]:
 
 def _state(missing: str | None) -> str:
     return HERE if missing is None else f"[yellow]missing: {_escape(missing)}[/]"
+
+
+def _state_at(codec: str, points: Sequence[Any]) -> str:
+    """Packages may be here where weights are not, or where a codec cannot do without an option."""
+    from nacbench import coding
+    from nacbench.errors import CodecUnavailableError, UserError
+
+    name = f"codec '{codec}'"
+    try:
+        coding.build(codec, points[0] if points else {})
+    except CodecUnavailableError as error:
+        return _state(str(error).removeprefix(f"{name}: "))
+    except UserError as error:
+        told = str(error).removeprefix(f"{name}: ").removeprefix(f"{name} ").rstrip(".")
+        return f"{HERE}; {_escape(told)}"
+    except Exception as error:  # a plug-in that is broken must not hide the others
+        return f"[red]{_escape(f'{type(error).__name__}: {error}')}[/]"
+    return HERE
 
 
 def _escape(text: str) -> str:

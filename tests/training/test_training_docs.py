@@ -88,6 +88,7 @@ def test_the_walkthrough_is_what_the_end_to_end_test_runs() -> None:
     text = (DOCS / "training-your-own.md").read_text("utf-8")
     assert "nac train tiny --data recordings" in text
     assert "nacbench run speech --codec reference:runs/tiny/tiny.safetensors" in text
+    assert "nacbench report results/speech --html" in text
 
 
 if __name__ == "__main__":
