@@ -95,6 +95,10 @@ class HiFiGANConfig:
     Attributes:
         kernels: of the parallel residual branches, whose outputs are averaged.
         encoder_dilations, decoder_dilations: of the units within each branch.
+        encoder_padding: what continues the signal at its ends, "reflect" or "replicate".
+        causal_decoder: as NVIDIA's nano codecs have it: zeros before the signal and no look ahead,
+            half of the channels through a snake, each channel brought to the next rate on its own,
+            and samples clipped at full scale.
     """
 
     latent_dim: int = 32
@@ -104,8 +108,10 @@ class HiFiGANConfig:
     kernels: tuple[int, ...] = (3, 7, 11)
     encoder_dilations: tuple[int, ...] = (1,)
     decoder_dilations: tuple[int, ...] = (1, 3, 5)
+    encoder_padding: str = "reflect"
+    causal_decoder: bool = False
 
-    causal = False
+    causal = False  # as a whole: the encoder looks ahead
 
     def __post_init__(self) -> None:
         _freeze(self, "strides", "kernels", "encoder_dilations", "decoder_dilations")

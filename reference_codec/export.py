@@ -17,6 +17,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from reference_codec import dac, hifigan, onnx_spectral, seanet, spectral
+from reference_codec.errors import UserError
 from reference_codec.factorised_vq import FactorisedVQ
 from reference_codec.fsq import GroupedFSQ
 from reference_codec.layers import Conv1d, ConvTranspose1d, Snake
@@ -93,6 +94,8 @@ def _encoder(g: Graph, network: torch.nn.Module, x: str) -> str:
             x = lstm(g, "encoder.lstm", network.lstm, x)
         return convolution(g, "encoder.last", network.last, elu(g, x))
     if isinstance(network, hifigan.Encoder):
+        if isinstance(network.first, hifigan.Replicating):
+            raise UserError("ONNX: encoders that repeat their first and last sample are not known.")
         x = convolution(g, "encoder.first", network.first, x)
         for index, stage in enumerate(network.stages):
             assert isinstance(stage, hifigan.EncoderStage)
@@ -118,6 +121,8 @@ def _decoder(g: Graph, network: torch.nn.Module, x: str) -> str:
             x = _seanet_units(g, f"{name}.units", stage.units, x)
         return convolution(g, "decoder.last", network.last, elu(g, x))
     if isinstance(network, hifigan.Decoder):
+        if network.causal:
+            raise UserError("ONNX: the causal decoders of NVIDIA's nano codecs are not known.")
         x = convolution(g, "decoder.first", network.first, x)
         for index, stage in enumerate(network.stages):
             assert isinstance(stage, hifigan.DecoderStage)

@@ -114,8 +114,9 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         causal: bool = False,
         group_norm: bool = False,
         trim_right: int | None = None,
+        groups: int = 1,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride)
+        super().__init__(in_channels, out_channels, kernel, stride, groups=groups)
         self.overlap = kernel - stride
         half = self.overlap if causal else self.overlap // 2
         self.trim_left = self.overlap - half
@@ -131,7 +132,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         return x[..., self.trim_left : x.shape[-1] - self.trim_right]
 
     def _overlap_add(self, x: Tensor, stream: Stream) -> Tensor:
-        y = F.conv_transpose1d(x, self.weight, None, self.stride)
+        y = F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
         if not stream.first:
             tail = stream.read()
             y = torch.cat([y[..., : self.overlap] + tail, y[..., self.overlap :]], -1)

@@ -101,27 +101,32 @@ def nemo(description: Description) -> CodecConfig:
     """
     encoder, decoder = description["audio_encoder"], description["audio_decoder"]
     quantizer = description["vector_quantizer"]
-    for part, options, target in (
-        ("audio_encoder", encoder, "HiFiGANEncoder"),
-        ("audio_decoder", decoder, "HiFiGANDecoder"),
-        ("vector_quantizer", quantizer, "GroupFiniteScalarQuantizer"),
+    for part, options, targets in (
+        ("audio_encoder", encoder, ("HiFiGANEncoder",)),
+        ("audio_decoder", decoder, ("HiFiGANDecoder", "CausalHiFiGANDecoder")),
+        ("vector_quantizer", quantizer, ("GroupFiniteScalarQuantizer",)),
     ):
-        if str(options["_target_"]).rpartition(".")[2] != target:
-            raise UserError(f"{part} is {options['_target_']}. Only NeMo's {target} is supported.")
+        if str(options["_target_"]).rpartition(".")[2] not in targets:
+            known = " and ".join(targets)
+            raise UserError(f"{part} is {options['_target_']}. Known of NeMo's: {known}.")
+    causal = str(decoder["_target_"]).endswith(".CausalHiFiGANDecoder")
+    padding = encoder.get("pad_mode", "reflect")
+    if padding not in ("reflect", "replicate"):
+        raise UserError(f"the encoder's pad_mode is {padding!r}, not 'reflect' or 'replicate'.")
     for part, option, default, supported in (
         (encoder, "activation", "lrelu", "lrelu"),
-        (decoder, "activation", "lrelu", "lrelu"),
-        (encoder, "pad_mode", "reflect", "reflect"),
-        (decoder, "pad_mode", "reflect", "reflect"),
-        (decoder, "output_activation", "tanh", "tanh"),
-        (decoder, "n_groups_equal_to_out_channels", False, False),
+        (decoder, "activation", "lrelu", "half_snake" if causal else "lrelu"),
+        (decoder, "pad_mode", "zeros" if causal else "reflect", "zeros" if causal else "reflect"),
+        (decoder, "output_activation", "tanh", "clamp" if causal else "tanh"),
+        (decoder, "n_groups_equal_to_out_channels", causal, causal),
         (encoder, "in_kernel_size", 7, 7),
         (encoder, "out_kernel_size", 7, 7),
         (decoder, "in_kernel_size", 7, 7),
         (decoder, "out_kernel_size", 3, 3),
     ):
         if part.get(option, default) != supported:
-            raise UserError(f"{option} is {part[option]!r}. Only {supported!r} is supported.")
+            found = part.get(option, default)
+            raise UserError(f"{option} is {found!r}. Only {supported!r} is supported.")
     strides = tuple(encoder["down_sample_rates"])
     if tuple(decoder["up_sample_rates"]) != strides[::-1]:
         raise UserError("the decoder's up_sample_rates are not the encoder's backwards.")
@@ -143,6 +148,8 @@ def nemo(description: Description) -> CodecConfig:
             kernels=kernels,
             encoder_dilations=tuple(encoder.get("resblock_dilation_sizes", (1, 3, 5))),
             decoder_dilations=tuple(decoder.get("resblock_dilation_sizes", (1, 3, 5))),
+            encoder_padding=padding,
+            causal_decoder=causal,
         ),
         quantizer=fsq,
         kbps=(round(bits * rate_hz / math.prod(strides) / 1000, 2),),

@@ -101,7 +101,7 @@ def dac_from_descript(name: str, n_stages: int) -> str:
 
 
 def nemo(config: HiFiGANConfig) -> dict[str, str]:
-    """NeMo's AudioCodecModel with HiFiGANEncoder and HiFiGANDecoder."""
+    """NeMo's AudioCodecModel with HiFiGANEncoder and HiFiGANDecoder or CausalHiFiGANDecoder."""
     names = {}
     for part, rescale, own, dilations in (
         ("encoder", "down_sample_conv_layers", "down", config.encoder_dilations),
@@ -109,14 +109,19 @@ def nemo(config: HiFiGANConfig) -> dict[str, str]:
     ):
         names[f"audio_{part}.pre_conv.conv"] = f"{part}.first"
         names[f"audio_{part}.post_conv.conv"] = f"{part}.last"
+        snake = "activation.snake_act"
+        names[f"audio_{part}.post_activation.{snake}"] = f"{part}.act.snake"
         for stage in range(len(config.strides)):
             names[f"audio_{part}.{rescale}.{stage}.conv"] = f"{part}.stages.{stage}.{own}"
+            names[f"audio_{part}.activations.{stage}.{snake}"] = f"{part}.stages.{stage}.act.snake"
             for branch in range(len(config.kernels)):
                 for unit in range(len(dilations)):
                     theirs = (
                         f"audio_{part}.res_layers.{stage}.res_blocks.{branch}.res_blocks.{unit}"
                     )
                     ours = f"{part}.stages.{stage}.fusion.branches.{branch}.{unit}"
+                    names[f"{theirs}.input_activation.{snake}"] = f"{ours}.before.snake"
                     names[f"{theirs}.input_conv.conv"] = f"{ours}.dilated"
+                    names[f"{theirs}.skip_activation.{snake}"] = f"{ours}.between.snake"
                     names[f"{theirs}.skip_conv.conv"] = f"{ours}.plain"
     return names

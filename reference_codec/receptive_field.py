@@ -34,12 +34,16 @@ def encoder_frames(config: CodecConfig) -> int:
 
 def decoder_frames(config: CodecConfig) -> int:
     """Frames of codes beside a frame on which its audio depends, the larger side."""
+    network = config.network
+    causal = isinstance(network, HiFiGANConfig) and network.causal_decoder
     first, last = 0, config.hop_length - 1
     for layer in reversed(_layers(config, decoder=True)):
         if isinstance(layer, int):
-            trimmed = math.ceil(layer / 2)
+            trimmed = 0 if causal else math.ceil(layer / 2)
             first = math.ceil((first + trimmed - 2 * layer + 1) / layer)
             last = (last + trimmed) // layer
+        elif causal:
+            first -= (layer[0] - 1) * layer[1]
         else:
             first, last = _widened(first, last, layer)
     return max(-first, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many of the worst clips --html gives players.",
 )
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the recordings of the run lie, for --html.",
+)
 def report(
     run: tuple[Path, ...],
     out: Path | None,
@@ -51,6 +58,7 @@ def report(
     audio: str,
     mushra: Path | None,
     items: int,
+    data: Path | None,
 ) -> None:
     """Rebuild leaderboard and curves from RUN; several runs merge.
 
@@ -59,6 +67,8 @@ def report(
     from nacbench.errors import UserError
     from nacbench.results import ResultTable
 
+    if data:
+        os.environ["NACBENCH_DATA"] = str(data.resolve())
     runs = [latest_run(path) for path in run]
     if out is None and len(runs) > 1:
         raise UserError("report: several runs merge into new tables. Say where with '--out DIR'.")

@@ -209,6 +209,19 @@ SMALL_LFSC: dict[str, Any] = LFSC | {
     "audio_encoder": LFSC["audio_encoder"] | {"base_channels": 4, "down_sample_rates": [2, 3, 4]},  # type: ignore[operator]
     "audio_decoder": LFSC["audio_decoder"] | {"base_channels": 32, "up_sample_rates": [4, 3, 2]},  # type: ignore[operator]
 }
+SMALL_NANO: dict[str, Any] = SMALL_LFSC | {  # as nemo-nano-codec-22khz-1.89kbps-21.5fps
+    "audio_encoder": SMALL_LFSC["audio_encoder"] | {"pad_mode": "replicate"},
+    "audio_decoder": {
+        "_target_": f"{TARGET}.CausalHiFiGANDecoder",
+        "up_sample_rates": [4, 3, 2],
+        "input_dim": 32,
+        "base_channels": 32,
+        "activation": "half_snake",
+        "output_activation": "clamp",
+        "pad_mode": "zeros",
+        "n_groups_equal_to_out_channels": True,
+    },
+}
 
 
 def write_nemo(path: Path, description: Any, state: Any) -> Path:
@@ -248,8 +261,12 @@ def assert_equals_nemo(description: dict[str, Any], n_frames: int, path: Path) -
     assert wanted.std() > 0.05
 
 
-def test_a_nemo_archive_equals_nemos_own_networks(tmp_path: Path) -> None:
-    assert_equals_nemo(SMALL_LFSC, 40, tmp_path / "codec.nemo")
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # NeMo's own
+@pytest.mark.parametrize("description", [SMALL_LFSC, SMALL_NANO], ids=["lfsc", "nano"])
+def test_a_nemo_archive_equals_nemos_own_networks(
+    description: dict[str, Any], tmp_path: Path
+) -> None:
+    assert_equals_nemo(description, 40, tmp_path / "codec.nemo")
 
 
 @pytest.mark.slow
@@ -315,9 +332,12 @@ def test_a_nemo_archive_that_is_none_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no"):
         convert.load(path)
     state = documented_nemo_state()
-    causal = SMALL_LFSC | {"audio_decoder": {"_target_": f"{TARGET}.CausalHiFiGANDecoder"}}
-    with pytest.raises(UserError, match="Only NeMo's HiFiGANDecoder"):
-        convert.load(write_nemo(path, causal, state))
+    other = SMALL_LFSC | {"audio_decoder": {"_target_": f"{TARGET}.ResNetDecoder"}}
+    with pytest.raises(UserError, match="Known of NeMo's: HiFiGANDecoder and Causal"):
+        convert.load(write_nemo(path, other, state))
+    odd = SMALL_NANO | {"audio_decoder": SMALL_NANO["audio_decoder"] | {"activation": "elu"}}
+    with pytest.raises(UserError, match="activation is 'elu'"):
+        convert.load(write_nemo(path, odd, state))
     with pytest.raises(UserError, match="does not describe an audio codec"):
         convert.load(write_nemo(path, {"sample_rate": 22_050}, state))
     state.popitem()

@@ -16,15 +16,24 @@ MIDDLE = 30
 
 def narrow(name: str) -> CodecConfig:
     """A published model with few channels: it sees as far."""
-    config = presets.config(name)
+    config = presets.config(name.removesuffix(" causal"))
     if isinstance(config.network, DACConfig):
         network = dataclasses.replace(config.network, encoder_width=2, decoder_width=16)
     else:
-        network = dataclasses.replace(config.network, encoder_width=2, decoder_width=32)
+        causal = name.endswith(" causal")
+        network = dataclasses.replace(
+            config.network,
+            encoder_width=2,
+            decoder_width=64,
+            causal_decoder=causal,
+            encoder_padding="replicate" if causal else "reflect",
+        )
     return dataclasses.replace(config, network=network)
 
 
-@pytest.mark.parametrize("name", ["dac-16k", "dac-44k", "hifigan-fsq-22k"])
+@pytest.mark.parametrize(
+    "name", ["dac-16k", "dac-44k", "hifigan-fsq-22k", "hifigan-fsq-22k causal"]
+)
 def test_codes_and_audio_see_exactly_so_far(name: str) -> None:
     model = NeuralCodec.untrained(narrow(name))
     hop, dim = model.config.hop_length, model.config.network.latent_dim
