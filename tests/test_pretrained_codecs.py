@@ -301,7 +301,7 @@ def test_the_build_names_weights_by_their_content(folders: dict[str, Path], tmp_
     assert "licence not stated" in build(folders, "dac").build_id()
 
 
-HEAVY = ("torch", "transformers", "torchaudio", "ai_edge_litert", "onnxruntime", "nemo", "numba")
+HEAVY = ("torch", "transformers", "torchaudio", "ai_edge_litert", "onnxruntime", "nemo")
 
 
 def test_nothing_heavy_is_imported_before_the_first_clip(folders: dict[str, Path]) -> None:

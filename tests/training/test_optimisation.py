@@ -136,3 +136,23 @@ def test_codebooks_follow_their_recipes_decay() -> None:
     step(Tones(run).audio(1), 1)
     for before, codebook in zip(placed, step.model.quantizer.codebooks, strict=True):
         assert (codebook.vectors - before).abs().max() < 1e-3 * before.abs().max()
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of itself in many ways
+def test_compiled_networks_train_to_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks are traced as for any compiler; writing C++ for them would take minutes."""
+    compiled: list[str] = []
+    original = nn.Module.compile
+
+    def compile_with(module: nn.Module) -> None:
+        compiled.append(type(module).__name__)
+        original(module, backend="aot_eager")
+
+    monkeypatch.setattr(nn.Module, "compile", compile_with)
+    found = []
+    for wanted in (False, True):
+        run = recipe(compile=wanted)
+        step = CodecStep(run, CPU)
+        found.append([step(Tones(run).audio(n), n)[0]["mel"] for n in range(2)])
+        assert len(compiled) == 2 * wanted
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
