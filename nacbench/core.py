@@ -459,6 +459,8 @@ class TokenUse:
         entropy_kbps: of the true payload, where the codec has an entropy coder of its own
             (`entropy_coded`); else what an ideal static coder of these tokens would need.
         version: the codec's, build included.
+        uncounted: clips that are missing from all this.
+        reason: why, of the first of them.
     """
 
     run: str
@@ -473,6 +475,8 @@ class TokenUse:
     entropy_bits: tuple[float, ...]
     entropy_kbps: float
     version: str = ""
+    uncounted: int = 0
+    reason: str | None = None
 
     @property
     def point_key(self) -> str:

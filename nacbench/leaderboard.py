@@ -78,6 +78,10 @@ def leaderboard(table: ResultTable) -> Board:
                 rows=tuple(rows),
             )
         )
+    for use in tokens.values():
+        if use.uncounted:
+            what = f"entropy without {use.uncounted} of the clips: {use.reason}"
+            incomplete.append(Remark(f"{use.suite}: {_name(use)}", what))
     board = Board(
         sections=tuple(sections),
         metrics=metrics,
@@ -106,7 +110,7 @@ def leaderboard(table: ResultTable) -> Board:
     return replace(board, sections=tuple(_ordered(board, s) for s in board.sections))
 
 
-def _name(entry: Record | Timing) -> str:
+def _name(entry: Record | Timing | TokenUse) -> str:
     return f"{entry.series} {entry.setting}".strip()
 
 

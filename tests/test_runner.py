@@ -23,6 +23,7 @@ import nacbench
 from nacbench import audio
 from nacbench.cache import Cache
 from nacbench.core import Timing
+from nacbench.leaderboard import leaderboard
 from nacbench.results import ResultTable, to_json
 from nacbench.runner import execute, plan, work
 from nacbench.suite import load
@@ -395,6 +396,17 @@ def test_the_rate_of_an_own_entropy_coder_is_that_of_the_true_payload(bench: Ben
     (use,) = table.token_uses
     payload_bits = sum(8 * (record.payload_bytes or 0) for record in table.records)
     assert use.entropy_kbps == pytest.approx(payload_bits / (3 * CLIP_S) / 1000)
+
+
+def test_an_entropy_that_lacks_a_clip_says_so(bench: Bench) -> None:
+    suite = bench.suite([{f"{HERE}:Forgetful": {}}])
+    table = nacbench.run(suite, workers=IN_PROCESS, timing=False)
+    (use,) = table.token_uses
+    assert (use.frames, use.uncounted) == (2 * 80, 1)
+    (remark,) = leaderboard(table).incomplete
+    assert remark.subject == "small: Forgetful"
+    assert remark.reason.startswith("entropy without 1 of the clips: ")
+    assert "forgotten" in remark.reason
 
 
 def test_tokens_outside_their_codebook_are_refused(bench: Bench) -> None:

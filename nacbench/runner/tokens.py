@@ -140,8 +140,10 @@ def summarise(
         entropy_bits=entropy_bits,
         entropy_kbps=bits / total.duration_s / 1000,
         version=plan.versions(point)["codec"],
+        uncounted=len(failures),
+        reason=failures[0] if failures else None,
     )
-    return use, failures[0] if failures else None
+    return use, use.reason
 
 
 def entropy(probabilities: NDArray[np.float64]) -> float:

@@ -167,6 +167,19 @@ class Tokens(Quantised):
         return np.stack([np.arange(frames) % 2, np.full(frames, self.largest)])
 
 
+class Forgetful(Tokens):
+    """Cannot say what the tokens of the first clip were."""
+
+    title = "Forgetful"
+    asked = 0
+
+    def tokens(self, bitstream: Bitstream):
+        Forgetful.asked += 1
+        if Forgetful.asked == 1:
+            raise RuntimeError("forgotten")
+        return super().tokens(bitstream)
+
+
 class EntropyCoded(Tokens):
     """Tokens whose payload its own entropy coder wrote, or so it says."""
 
