@@ -22,7 +22,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-REQUIRED = "NACBENCH_REQUIRE_BROWSER"  # set by .ci/run: a missing browser fails there
+# Set by .ci/run: there a missing browser or database fails.
+REQUIRED = "NACBENCH_REQUIRE_SYSTEM_PACKAGES"
 
 
 @contextmanager

@@ -117,8 +117,6 @@ def test_twenty_listeners_at_once_each_submitting_twice_are_stored_once(
     if family == "sqlite":
         crowd(study, None)
         return
-    if reason := postgres.why_not():
-        pytest.skip(reason)
     with postgres.running() as url:
         crowd(study, url)
 
