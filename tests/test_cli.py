@@ -181,6 +181,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., d
         def load(name: str, **changes: Any) -> Any:
             called.update(changes)
             shape = {"conditions": ["clean"], "points": [1, 2, 3, 4], "metrics": ["si_sdr"]}
+            shape["set_metrics"] = []
             evs = [OperatingPoint("evs", {"kbps": k}, "EVS", f"{k} kbps") for k in (9.6, 13.2)]
             skipped = {
                 "skipped": [(point, "install [evs] first") for point in evs],
