@@ -1,14 +1,19 @@
 """docs/training-your-own.md, run: twenty WAV files, `nac train tiny`, a score by the bench."""
 
+import base64
 import csv
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from nacbench import audio
@@ -58,7 +63,9 @@ def trained(place: Path) -> Path:
     return place / "runs" / "tiny"
 
 
-def test_the_bench_scores_what_was_trained(place: Path, trained: Path) -> None:
+@pytest.fixture(scope="module")
+def scored(place: Path, trained: Path) -> Path:
+    """The bench's run, two operating points of the trained codec on one clip."""
     done = run(
         "nacbench", "run", "speech", "--codec", f"reference:{trained / 'tiny.safetensors'}",
         "--kbps", "0.8,3.2", "--limit", "1", "--metric", "mel:dac,si_sdr",
@@ -67,6 +74,11 @@ def test_the_bench_scores_what_was_trained(place: Path, trained: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (file,) = place.glob("results/**/records.jsonl")
+    return file.parent
+
+
+def test_the_bench_scores_what_was_trained(scored: Path) -> None:
+    file = scored / "records.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     records = [line for line in lines if line["kind"] == "record"]
     assert {record["options"]["kbps"] for record in records} == {0.8, 3.2}
@@ -76,6 +88,20 @@ def test_the_bench_scores_what_was_trained(place: Path, trained: Path) -> None:
         # Entropy coding writes fewer bits than the name says; a header weighs in a short clip.
         assert 0.1 < kbps < 1.2 * record["options"]["kbps"]
         assert record["scores"]["mel:dac"] < 8  # an untrained model has 9, silence over 20
+
+
+def test_the_report_plays_the_clip_before_and_after(scored: Path, here: Path) -> None:
+    from nacbench.cli import cli
+
+    done = CliRunner().invoke(cli, ["report", str(scored.parent), "--html", "--audio", "flac"])
+    assert done.exception is None, done.output
+    page = (scored / "report.html").read_text("utf-8")
+    sounds = re.findall(r'id="(sound-[^"]+)" data-type="audio/flac">([^<]+)<', page)
+    assert [name for name, _ in sounds] == ["sound-0-reference", "sound-0-0", "sound-0-1"]
+    before, *after = (soundfile.read(io.BytesIO(base64.b64decode(data)))[0] for _, data in sounds)
+    for decoded in after:
+        assert decoded.shape == before.shape
+        assert 0.1 < np.std(decoded) / np.std(before) < 10  # it is heard
 
 
 def test_the_run_left_what_a_person_looks_at(trained: Path) -> None:
