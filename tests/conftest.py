@@ -1,4 +1,7 @@
-"""What the browser's tests share: a study, the real app that serves it, and Debian's Chromium."""
+"""What tests of several files share.
+
+For the browser's: a study, the real app that serves it, and Debian's Chromium.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 import pytest
 from browser import chromium
 from listening import Server, served, write_study
+from threadpoolctl import threadpool_limits
 
 from mushra_app.study import Study
 
@@ -27,3 +31,11 @@ def server(study: Study) -> Iterator[Server]:
 def browser() -> Iterator[Any]:
     with chromium() as running:
         yield running
+
+
+@pytest.fixture
+def one_openmp_thread() -> Iterator[None]:
+    """Makes visqol-python exact: its libsvm adds in another order for every number of threads."""
+    pytest.importorskip("libsvm.svm")
+    with threadpool_limits(1, user_api="openmp"):
+        yield

@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 from nacbench.core import Clip
 
 if TYPE_CHECKING:
-    from nacbench.metrics.visqol_analysis import Reference
+    from nacbench.metrics.visqol_analysis import Features, Reference
 
 CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE_HOME / "nacbench" / "numba"))
@@ -66,6 +66,9 @@ class _Visqol:
         found = prepared.features_of(decoded)
         if found.similarity.mean() < LOWEST_SIMILARITY:
             return 1.0
+        return self._quality(found)
+
+    def _quality(self, found: Features) -> float:
         return float(self._mapper.predict_quality(*found))
 
     @functools.cached_property
@@ -131,6 +134,18 @@ class VisqolAudio(_Visqol):
 
     def prepare(self, reference: Clip) -> Reference:
         return _reference(reference, "audio")
+
+    def _quality(self, found: Features) -> float:
+        with self._threads.limit(limits=1):
+            return super()._quality(found)
+
+    @functools.cached_property
+    def _threads(self) -> Any:
+        """The threads of libsvm, which adds their sums as they come: several vary the last bits."""
+        from threadpoolctl import ThreadpoolController
+
+        assert self._mapper, "a library is found only once it is loaded"
+        return ThreadpoolController().select(user_api="openmp")
 
     @functools.cached_property
     def _mapper(self) -> Any:
