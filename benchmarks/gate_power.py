@@ -24,7 +24,8 @@ import numpy as np
 
 from nacbench import alignment, coding, sources
 from nacbench.codecs.opus import Opus
-from nacbench.core import Bitstream, Clip, ClipRef, Record, Samples
+from nacbench.core import Bitstream, Clip, ClipRef, Samples
+from nacbench.records import Record
 from nacbench.regression import Verdict, check
 from nacbench.results import ResultTable
 from nacbench.scoring import Scorer

@@ -9,8 +9,9 @@ from mushra_app.prepare import FIXED, HIDDEN, Material, Settings, build, name_of
 from mushra_app.selection import Chosen
 from mushra_app.study import Condition, Study
 from nacbench import alignment, audio
-from nacbench.core import Clip, Record
+from nacbench.core import Clip
 from nacbench.errors import UserError
+from nacbench.records import Record
 from nacbench.results import ResultTable
 
 Decoded = Callable[[Record], Clip | None]

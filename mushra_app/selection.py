@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nacbench.board import ANCHORS
-from nacbench.core import Record
 from nacbench.errors import UserError
 from nacbench.leaderboard import cluster, latest
+from nacbench.records import Record
 from nacbench.registry import did_you_mean
 from nacbench.results import ResultTable
 

@@ -16,9 +16,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nacbench.core import Record, Score, SetScore, Timing
+from nacbench.core import Score
 from nacbench.errors import UserError
 from nacbench.leaderboard import CLUSTER_TAGS, latest, leaderboard
+from nacbench.records import Record, SetScore, Timing
 from nacbench.results import ResultTable, from_json, to_json
 
 MARK = "# nacbench baseline "

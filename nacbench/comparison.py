@@ -15,9 +15,9 @@ import numpy as np
 from nacbench import stats
 from nacbench.bd_rate import Curve, Delta, delta
 from nacbench.board import ANCHORS, MetricInfo
-from nacbench.core import Record
 from nacbench.errors import UserError
 from nacbench.leaderboard import cluster, latest, leaderboard
+from nacbench.records import Record
 from nacbench.results import ResultTable
 
 NEAR_OCTAVES = math.log2(1.15)  # two points within 15 % of each other's rate are compared

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacbench.board import Board, MetricInfo, Row, Section
-from nacbench.core import Record
 from nacbench.leaderboard import latest
+from nacbench.records import Record
 from nacbench.results import ResultTable
 from nacbench.suspicions import Finding, findings
 

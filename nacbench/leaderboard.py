@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from nacbench import stats
 from nacbench.board import BAND_EDGES_KBPS, Board, Cell, MetricInfo, Remark, Row, Section
-from nacbench.core import Record, SetScore, Timing, TokenUse
 from nacbench.errors import UserError
 from nacbench.metrics import class_of
+from nacbench.records import Record, SetScore, Timing, TokenUse
 from nacbench.results import ResultTable
 
 # Tags that name who was drawn independently, for the cluster bootstrap.

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nacbench import stats
 from nacbench.board import MetricInfo
 from nacbench.comparison import by_point, value
-from nacbench.core import Record, SetScore, Timing
 from nacbench.errors import UserError
 from nacbench.leaderboard import cluster, latest, leaderboard
+from nacbench.records import Record, SetScore, Timing
 from nacbench.results import ResultTable
 
 Status = Literal["pass", "warn", "fail", "skip"]

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nacbench.core import Alignment, Record, Score, SetScore, Timing, TokenUse
+from nacbench.core import Alignment, Score
 from nacbench.errors import UserError
+from nacbench.records import Record, SetScore, Timing, TokenUse
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -140,7 +140,7 @@ class _Reference(_Conversions):
 
 @dataclass(frozen=True)
 class SetResult:
-    """What a corpus metric says of a set; `core.SetScore` has the meaning of each."""
+    """What a corpus metric says of a set; `records.SetScore` has the meaning of each."""
 
     score: Score
     low: float | None = None

@@ -15,8 +15,9 @@ import numpy as np
 
 from nacbench import stats
 from nacbench.board import Board, MetricInfo, Remark, Row, Section
-from nacbench.core import Alignment, Record
+from nacbench.core import Alignment
 from nacbench.leaderboard import cluster, latest
+from nacbench.records import Record
 from nacbench.results import ResultTable
 
 RATE_TOLERANCE = 0.15  # a variable-rate encoder misses its target by up to about a tenth

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nacbench.core import Alignment, Record, Score, Timing
+from nacbench.core import Alignment, Score
+from nacbench.records import Record, Timing
 from nacbench.results import ResultTable
 
 # name -> unit, direction, value at 1 kbps, gain per octave of rate, spread between clips

@@ -20,6 +20,7 @@ LAYERS = {
     "devices": 1,
     "identity": 1,
     "pack": 1,
+    "records": 1,
     "registry": 1,
     "stats": 1,
     "torchaudio_cpu": 1,

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from tables import record
 
 from nacbench.cli import cli
-from nacbench.core import Record, Score
+from nacbench.core import Score
 from nacbench.diagnosis import KINDS, SEVERITIES, diagnose
 from nacbench.leaderboard import leaderboard
+from nacbench.records import Record
 from nacbench.results import RecordWriter, ResultTable
 from nacbench.suspicions import Finding
 

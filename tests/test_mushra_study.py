@@ -18,8 +18,9 @@ from mushra_app.prepare import Settings
 from mushra_app.store import Store
 from mushra_app.study import Item, Question, Study
 from nacbench import audio
-from nacbench.core import Clip, Record, Score
+from nacbench.core import Clip, Score
 from nacbench.errors import UserError
+from nacbench.records import Record
 from nacbench.results import ResultTable
 from nacbench.runner import run as run_suite
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from nacbench import runner, suite
-from nacbench.core import Record
+from nacbench.records import Record
 
 RATE = 16000
 SUITE = """

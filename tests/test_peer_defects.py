@@ -13,10 +13,11 @@ from signals import changed, sine, voice, with_noise
 from tables import record
 
 from nacbench import audio, coding, pairs
-from nacbench.core import Bitstream, Clip, Record, Score
+from nacbench.core import Bitstream, Clip, Score
 from nacbench.leaderboard import leaderboard
 from nacbench.metrics import METRICS
 from nacbench.metrics.si_sdr import si_sdr
+from nacbench.records import Record
 from nacbench.results import ResultTable
 from nacbench.scoring import Scorer
 from nacbench.suspicions import suspicions

@@ -14,8 +14,9 @@ from tables import manifest, record
 
 from nacbench import baseline
 from nacbench.cli import cli
-from nacbench.core import Record, Score, Timing
+from nacbench.core import Score
 from nacbench.errors import UserError
+from nacbench.records import Record, Timing
 from nacbench.regression import Policy, Status, check, load_policy
 from nacbench.report import gates
 from nacbench.results import ResultTable, to_json
@@ -46,7 +47,8 @@ def table(
     if timing is not None:
         timings = [
             Timing(
-                "r", "speech", "opus", {"kbps": 16.0}, "Opus", "16 kbps", machine, 1, 3, 6.0,
+                run="r", suite="speech", codec="opus", options={"kbps": 16.0}, series="Opus",
+                setting="16 kbps", machine=machine, threads=1, repeats=3, audio_s=6.0,
                 encode_rtf=timing, decode_rtf=0.001,
             )
         ]  # fmt: skip

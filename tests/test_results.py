@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nacbench import results
-from nacbench.core import Alignment, Record, Score, SetScore, Timing, TokenUse
+from nacbench.core import Alignment, Score
 from nacbench.errors import UserError
+from nacbench.records import Record, SetScore, Timing, TokenUse
 from nacbench.results import RecordWriter, ResultTable, from_json, to_json
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -22,8 +22,8 @@ from signals import noise, voice
 import nacbench
 from nacbench import audio
 from nacbench.cache import Cache
-from nacbench.core import Timing
 from nacbench.leaderboard import leaderboard
+from nacbench.records import Timing
 from nacbench.results import ResultTable, to_json
 from nacbench.runner import execute, plan, work
 from nacbench.suite import load

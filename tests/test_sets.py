@@ -10,9 +10,9 @@ from test_runner import IN_PROCESS, NOISE, Bench, bench, quantised  # noqa: F401
 
 import nacbench
 from nacbench import baseline, regression
-from nacbench.core import SetScore
 from nacbench.errors import UserError
 from nacbench.leaderboard import leaderboard
+from nacbench.records import SetScore
 from nacbench.report.tables import to_markdown
 from nacbench.results import RecordWriter, ResultTable, from_json, to_json
 from nacbench.runner import execute, plan

@@ -3,8 +3,9 @@
 import numpy as np
 from tables import example_table, record
 
-from nacbench.core import Alignment, Record, Score
+from nacbench.core import Alignment, Score
 from nacbench.leaderboard import leaderboard
+from nacbench.records import Record
 from nacbench.results import ResultTable
 from nacbench.suspicions import suspicions
 

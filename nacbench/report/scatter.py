@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacbench.board import ANCHORS, Board, MetricInfo
-from nacbench.core import Record
 from nacbench.leaderboard import latest
+from nacbench.records import Record
 from nacbench.report.curves import PANEL_INCHES, STYLE, kilobit_axis, numbered
 from nacbench.report.palette import Look, looks
 from nacbench.results import ResultTable

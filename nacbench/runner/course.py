@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from nacbench.core import Record, Score
+from nacbench.core import Score
 from nacbench.executors import Call, Failure
+from nacbench.records import Record
 from nacbench.runner.pace import Pace, duration_s
 from nacbench.runner.planning import Plan
 from nacbench.runner.work import Hearing, Task, Verdict

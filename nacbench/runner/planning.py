@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nacbench.cache import Cache
-from nacbench.core import ClipRef, OperatingPoint, Record
+from nacbench.core import ClipRef, OperatingPoint
 from nacbench.identity import Sources, digest
+from nacbench.records import Record
 from nacbench.results import ResultTable
 from nacbench.runner.work import BENCH_VERSIONS, Task
 from nacbench.suite import Suite

@@ -11,11 +11,12 @@ from typing import Any
 
 from nacbench import suite as suites
 from nacbench.cache import Cache, default_root, limit_bytes
-from nacbench.core import OperatingPoint, Record, Timing
+from nacbench.core import OperatingPoint
 from nacbench.errors import UserError
 from nacbench.executors import Answer, Call, Executor, Failure, Limits, Role
 from nacbench.executors.inline import InlineExecutor
 from nacbench.executors.local import LocalExecutor
+from nacbench.records import Record, Timing
 from nacbench.report import build
 from nacbench.results import RecordWriter, ResultTable
 from nacbench.runner import manifest as manifests

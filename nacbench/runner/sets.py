@@ -13,10 +13,11 @@ from typing import Any
 
 from nacbench import alignment, audio, coding
 from nacbench.cache import Cache
-from nacbench.core import Bitstream, OperatingPoint, Record, Score, SetScore
+from nacbench.core import Bitstream, OperatingPoint, Score
 from nacbench.executors import Call, Executor, Failure, Stage
 from nacbench.identity import digest
 from nacbench.leaderboard import cluster
+from nacbench.records import Record, SetScore
 from nacbench.results import ResultTable
 from nacbench.runner.planning import Plan
 from nacbench.runner.work import (

@@ -18,10 +18,11 @@ from typing import Any
 import psutil
 
 from nacbench import coding, devices
-from nacbench.core import Bitstream, Clip, ClipRef, OperatingPoint, Timing
+from nacbench.core import Bitstream, Clip, ClipRef, OperatingPoint
 from nacbench.devices import OUT_OF_MEMORY
 from nacbench.executors import Call, Failure, Stage
 from nacbench.identity import digest
+from nacbench.records import Timing
 from nacbench.runner.planning import Plan
 from nacbench.runner.work import Task, conditioned
 

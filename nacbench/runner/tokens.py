@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from nacbench import coding
 from nacbench.cache import Cache
-from nacbench.core import Bitstream, OperatingPoint, TokenUse
+from nacbench.core import Bitstream, OperatingPoint
 from nacbench.executors import Call, Failure, Stage
+from nacbench.records import TokenUse
 from nacbench.runner.planning import Plan
 from nacbench.runner.work import Conditioned, Task, streams_key
 

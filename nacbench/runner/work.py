@@ -18,11 +18,12 @@ import numpy as np
 
 from nacbench import alignment, audio, coding, conditions
 from nacbench.cache import Cache
-from nacbench.core import Alignment, Bitstream, Clip, ClipRef, OperatingPoint, Record, Score
+from nacbench.core import Alignment, Bitstream, Clip, ClipRef, OperatingPoint, Score
 from nacbench.errors import UnscorableError
 from nacbench.executors import Stage
 from nacbench.identity import digest, version_of
 from nacbench.metrics import build as build_metric
+from nacbench.records import Record
 from nacbench.scoring import Scorer
 from nacbench.sources.loading import load
 

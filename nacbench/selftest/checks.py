@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from nacbench.board import Row
-from nacbench.core import Clip, Record
+from nacbench.core import Clip
+from nacbench.records import Record
 from nacbench.selftest.material import LIMIT_S, RATE_HZ
 from nacbench.selftest.probes import LONG_S
 

@@ -10,8 +10,8 @@ from typing import Any
 import nacbench
 from nacbench.board import Board, Cell, MetricInfo, Row, Section, band_name
 from nacbench.comparison import CurveGap
-from nacbench.core import Record
 from nacbench.leaderboard import latest
+from nacbench.records import Record
 from nacbench.report import tables
 from nacbench.report.palette import looks
 from nacbench.results import ResultTable

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from nacbench import alignment, audio, conditions, sources
 from nacbench.board import Board, Section
-from nacbench.core import Clip, ClipRef, Record, Samples
+from nacbench.core import Clip, ClipRef, Samples
 from nacbench.errors import UserError
 from nacbench.leaderboard import latest
+from nacbench.records import Record
 from nacbench.results import ResultTable
 from nacbench.sources.loading import load
 
