@@ -92,9 +92,10 @@ def _submit(at: Connection, trial: Row[Any], event: Mapping[str, Any]) -> None:
     slots = len(json.loads(trial.permutation))
     if not isinstance(ratings, Mapping) or not isinstance(client, Mapping):
         raise StoreError("a submission without ratings")
-    scores = {int(s): v for s, v in ratings.items() if str(s).isdecimal()}
-    if sorted(scores) != list(range(slots)) or len(ratings) != slots:
+    named = {str(slot): score for slot, score in ratings.items()}
+    if named.keys() != {str(slot) for slot in range(slots)}:
         raise StoreError(f"a submission must rate all {slots} signals")
+    scores = {slot: named[str(slot)] for slot in range(slots)}
     _rate(at, trial, scores, event["seq"], moved=False)
     at.execute(
         insert(SUBMISSION).values(
