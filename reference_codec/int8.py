@@ -76,14 +76,12 @@ def export(
     half = audio.shape[1] // 2
     with tempfile.TemporaryDirectory() as temporary:
         exporting.export(model, temporary)
-        exact = OnnxBackend(temporary)
-        fed = _recorded(exact, audio[:, :half], sample_rate_hz)
+        fed = _recorded(temporary, audio[:, :half], sample_rate_hz)
         paths = [directory / f"{part}.onnx" for part in PARTS]
         for part, path in zip(PARTS, paths, strict=True):
             _quantise(Path(temporary, path.name), path, fed[part])
-        effect = _effect(
-            Codec(OnnxBackend(directory)), Codec(exact), audio[:, half:], sample_rate_hz
-        )
+        codec, exact = (Codec(OnnxBackend(where)) for where in (directory, temporary))
+        effect = _effect(codec, exact, audio[:, half:], sample_rate_hz)
     for path in paths:
         description = onnx.load(path)
         onnx.helper.set_model_props(
@@ -95,32 +93,14 @@ def export(
     return paths, effect
 
 
-class _Recorder:
-    """A session that remembers what it was given."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.fed: list[dict[str, Any]] = []
-
-    def run(self, outputs: list[str], feed: dict[str, Any]) -> Any:
-        self.fed.append(feed)
-        return self._session.run(outputs, feed)
-
-
 def _recorded(
-    backend: OnnxBackend, audio: Samples, sample_rate_hz: int
+    directory: str, audio: Samples, sample_rate_hz: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Everything that both networks are given while they code the clip."""
-    networks = {part: backend._network(part) for part in PARTS}
-    sessions = {part: network._session for part, network in networks.items()}
-    recorders = {part: _Recorder(session) for part, session in sessions.items()}
-    for part, network in networks.items():
-        network._session = recorders[part]
-    codec = Codec(backend)
+    fed: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
+    codec = Codec(OnnxBackend(directory, watch=lambda part, feed: fed[part].append(feed)))
     codec.decode(codec.encode(audio, sample_rate_hz, coding=Coding.PACKED))
-    for part, network in networks.items():
-        network._session = sessions[part]
-    return {part: recorder.fed for part, recorder in recorders.items()}
+    return fed
 
 
 class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]

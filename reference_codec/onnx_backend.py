@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ PARTS = ("encoder", "decoder")
 QUIETEST = 1e-8  # as in neural_codec.py
 
 State = tuple[NDArray[np.float32], ...]
+Feed = dict[str, NDArray[Any]]
 
 
 class OnnxBackend:
@@ -30,12 +33,18 @@ class OnnxBackend:
 
     Args:
         threads: by default what OMP_NUM_THREADS says, or one per core.
+        watch: told the part and all that it is fed, before each run of a network.
     Raises:
         UserError: no exported model there, or one that ONNX Runtime refuses.
     """
 
-    def __init__(self, directory: str | Path, threads: int | None = None) -> None:
-        self._directory = Path(directory)
+    def __init__(
+        self,
+        directory: str | Path,
+        threads: int | None = None,
+        watch: Callable[[str, Feed], None] = lambda part, feed: None,
+    ) -> None:
+        self._directory, self._watch = Path(directory), watch
         self._threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
         self._networks: dict[str, _Network] = {}
         parts = [part for part in PARTS if (self._directory / f"{part}.onnx").is_file()]
@@ -104,7 +113,7 @@ class OnnxBackend:
     def _network(self, part: str) -> _Network:
         if part not in self._networks:  # encoding alone need not load the decoder
             path = self._directory / f"{part}.onnx"
-            network = _Network(path, self._threads)
+            network = _Network(path, self._threads, functools.partial(self._watch, part))
             if self._networks and network.weights_sha256 != self.weights_sha256:
                 raise UserError(f"{path}: has other weights than the file beside it.")
             self._networks[part] = network
@@ -114,7 +123,8 @@ class OnnxBackend:
 class _Network:
     """One graph and the state that its layers carry from piece to piece."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, watch: Callable[[Feed], None]) -> None:
+        self._watch = watch
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         try:
@@ -137,7 +147,7 @@ class _Network:
         self._next = [f"next_{index}" for index in range(len(self._state_shapes))]
 
     def run(
-        self, inputs: dict[str, NDArray[Any]], state: State, output: str, batch: int
+        self, inputs: Feed, state: State, output: str, batch: int
     ) -> tuple[NDArray[Any], State]:
         # Copied only where it is a view: ONNX Runtime reads memory as it lies.
         feed = {name: np.asarray(value, order="C") for name, value in inputs.items()}
@@ -149,5 +159,6 @@ class _Network:
                 for shape in self._state_shapes
             )
         feed |= {f"state_{index}": value for index, value in enumerate(state)}
+        self._watch(feed)
         result, *following = self._session.run([output, *self._next], feed)
         return result, tuple(following)
