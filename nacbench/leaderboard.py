@@ -59,10 +59,8 @@ def leaderboard(table: ResultTable) -> Board:
         rows = []
         for key, point in points.items():
             row = _row(point, metrics, timings.get((suite, key)), tokens.get((suite, key)))
-            row = replace(row, untrained=row.series in untrained)
-            rows.append(
-                replace(row, cells={**row.cells, **_set_cells(row, set_scores[suite, condition])})
-            )
+            cells = {**row.cells, **_set_cells(row, set_scores[suite, condition])}
+            rows.append(replace(row, untrained=row.series in untrained, cells=cells))
             if len(point) < len(clips):
                 subject = f"{suite}, {condition}: {rows[-1].name}"
                 incomplete.append(Remark(subject, f"{len(point)} of {len(clips)} clips were run"))
