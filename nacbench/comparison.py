@@ -16,8 +16,8 @@ from nacbench import stats
 from nacbench.bd_rate import Curve, Delta, delta
 from nacbench.board import ANCHORS, MetricInfo
 from nacbench.errors import UserError
-from nacbench.leaderboard import cluster, latest, leaderboard
-from nacbench.records import Record
+from nacbench.leaderboard import cluster, latest, latest_sets, leaderboard
+from nacbench.records import Record, SetScore
 from nacbench.results import ResultTable
 
 NEAR_OCTAVES = math.log2(1.15)  # two points within 15 % of each other's rate are compared
@@ -31,7 +31,7 @@ class Pair:
     Attributes:
         a, b: names of the points.    kbps_a, kbps_b: payload rates over the shared clips.
         comparison: of b - a in the metric's own unit; `items` of `clips` clips have both values.
-        low, high: 95 % interval of b - a.
+            Of a metric over a set, clips neither win nor lose, and there is no p-value.
     """
 
     suite: str
@@ -81,11 +81,15 @@ def compare_runs(before: ResultTable, after: ResultTable) -> list[Pair]:
     """
     metrics = _metrics(before, after)
     new = by_point(latest(after.records))
+    old_sets, new_sets = _sets(before), _sets(after)
     pairs = [
         pair
         for key, old in by_point(latest(before.records)).items()
         if key in new
-        for pair in _paired(old, new[key], metrics, _name(old[0]), _name(new[key][0]))
+        for pair in (
+            *_paired(old, new[key], metrics),
+            *_paired_sets(old, new[key], metrics, old_sets, new_sets),
+        )
     ]
     if not pairs:
         raise UserError("compare: these runs share no operating point on a shared clip.")
@@ -104,12 +108,16 @@ def compare_codecs(table: ResultTable, a: str, b: str) -> list[Pair]:
         if name not in known:
             there = ", ".join(known)
             raise UserError(f"compare: no codec '{name}' in this run. There are: {there}.")
+    metrics, sets = _metrics(table), _sets(table)
     pairs = [
         pair
         for key, left in points.items()
         if left[0].series == a
         for right in _nearest(left, [r for k, r in points.items() if k[:2] == key[:2]], b)
-        for pair in _paired(left, right, _metrics(table), _name(left[0]), _name(right[0]))
+        for pair in (
+            *_paired(left, right, metrics),
+            *_paired_sets(left, right, metrics, sets, sets),
+        )
     ]
     if not pairs:
         raise UserError(f"compare: no point of '{a}' lies within 15 % of the rate of one of '{b}'.")
@@ -147,7 +155,7 @@ def curve_gaps(table: ResultTable, anchor: str) -> list[CurveGap]:
         for series in section
         if series != anchor
         for metric in _metrics(table)
-        if metric.higher_is_better is not None
+        if metric.higher_is_better is not None and metric.name in table.metrics
     ]
 
 
@@ -201,11 +209,7 @@ def by_point(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Recor
 
 
 def _paired(
-    left: Sequence[Record],
-    right: Sequence[Record],
-    metrics: Sequence[MetricInfo],
-    a: str,
-    b: str,
+    left: Sequence[Record], right: Sequence[Record], metrics: Sequence[MetricInfo]
 ) -> Iterator[Pair]:
     by_clip = {record.clip: record for record in right}
     shared = [(record, by_clip[record.clip]) for record in left if record.clip in by_clip]
@@ -222,8 +226,8 @@ def _paired(
                 suite=left[0].suite,
                 condition=left[0].condition,
                 metric=metric,
-                a=a,
-                b=b,
+                a=_name(left[0]),
+                b=_name(right[0]),
                 kbps_a=_mean_kbps([pair[0] for pair in shared]),
                 kbps_b=_mean_kbps([pair[1] for pair in shared]),
                 mean_a=float(old[both].mean()),
@@ -231,6 +235,67 @@ def _paired(
                 comparison=stats.compare(new, old, clusters, margin=SAME),
                 clips=len(shared),
             )
+
+
+def _sets(table: ResultTable) -> dict[tuple[str, str, str, str], SetScore]:
+    return {
+        (entry.suite, *entry.key): entry
+        for entries in latest_sets(table.set_scores).values()
+        for entry in entries
+    }
+
+
+def _paired_sets(
+    left: Sequence[Record],
+    right: Sequence[Record],
+    metrics: Sequence[MetricInfo],
+    old: Mapping[tuple[str, str, str, str], SetScore],
+    new: Mapping[tuple[str, str, str, str], SetScore],
+) -> Iterator[Pair]:
+    """Metrics over the set of the clips, where both points have the same clips in it."""
+    suite, condition = left[0].suite, left[0].condition
+    for metric in metrics:
+        before = old.get((suite, condition, left[0].point_key, metric.name))
+        after = new.get((suite, condition, right[0].point_key, metric.name))
+        if before is None or after is None or not same_clips(before, after):
+            continue
+        if before.score.value is None or after.score.value is None:
+            continue
+        difference, low, high = set_difference(before, after)
+        yield Pair(
+            suite=suite,
+            condition=condition,
+            metric=metric,
+            a=_name(left[0]),
+            b=_name(right[0]),
+            kbps_a=_mean_kbps(left),
+            kbps_b=_mean_kbps(right),
+            mean_a=before.score.value,
+            mean_b=after.score.value,
+            comparison=stats.Comparison(
+                difference, low, high, math.nan, before.clips, len(before.replicates), 0, 0, 0
+            ),
+            clips=before.total,
+        )
+
+
+def same_clips(before: SetScore, after: SetScore) -> bool:
+    """Whether the values of two sets can be compared: both are of the same originals."""
+    return before.originals == after.originals and before.clips == after.clips
+
+
+def set_difference(before: SetScore, after: SetScore) -> tuple[float, float, float]:
+    """after - before and its 95 % interval, by the jackknife over the same groups of clips.
+
+    Raises:
+        ValueError: one has no value.
+    """
+    if before.score.value is None or after.score.value is None:
+        raise ValueError("a set without a value has no difference to another")
+    difference = after.score.value - before.score.value
+    replicates = zip(after.replicates, before.replicates, strict=True)
+    low, high = stats.jackknife_interval(difference, [new - old for new, old in replicates])
+    return difference, low, high
 
 
 def _nearest(
@@ -254,13 +319,7 @@ def _mean_kbps(records: Sequence[Record]) -> float | None:
 
 
 def _metrics(*tables: ResultTable) -> list[MetricInfo]:
-    """Of clips' scores; a set's has no pairs."""
-    known = {
-        m.name: m
-        for table in tables
-        for m in leaderboard(table).metrics
-        if m.name not in table.set_metrics
-    }
+    known = {m.name: m for table in tables for m in leaderboard(table).metrics}
     return list(known.values())
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nacbench import stats
 from nacbench.board import MetricInfo
-from nacbench.comparison import by_point, value
+from nacbench.comparison import by_point, same_clips, set_difference, value
 from nacbench.errors import UserError
 from nacbench.leaderboard import cluster, latest, leaderboard
 from nacbench.records import Record, SetScore, Timing
@@ -327,15 +327,13 @@ def _set_gate(
         return Gate("quality", "skip", *place, f"no baseline: {before.score.reason}", name)
     if after.score.value is None:
         return Gate("failures", "fail", *place, f"lost its score: {after.score.reason}", name)
-    if before.originals != after.originals or before.clips != after.clips:
+    if not same_clips(before, after):
         reason = f"{after.clips} clips, not the {before.clips} of the baseline: not comparable"
         return Gate("quality", "skip", *place, reason, name)
     margin = policy.margin(name, before.score.value)
-    difference = after.score.value - before.score.value
-    pairs = zip(after.replicates, before.replicates, strict=True)
-    bounds = stats.jackknife_interval(difference, [new - old for new, old in pairs])
-    status, reason = _judged(difference, bounds, before.score == after.score, metric, margin)
-    return Gate("quality", status, *place, reason, name, difference, *bounds, margin)
+    difference, low, high = set_difference(before, after)
+    status, reason = _judged(difference, (low, high), before.score == after.score, metric, margin)
+    return Gate("quality", status, *place, reason, name, difference, low, high, margin)
 
 
 def _new_points(

@@ -1,6 +1,7 @@
 """Metrics over a set, in a run: values, what is kept, what a stop costs, where they are shown."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hostile import sets as hostile
 from test_runner import IN_PROCESS, NOISE, Bench, bench, quantised  # noqa: F401 (a fixture)
 
 import nacbench
-from nacbench import baseline, regression
+from nacbench import baseline, comparison, regression, stats
+from nacbench.core import Score
 from nacbench.errors import UserError
 from nacbench.leaderboard import leaderboard
 from nacbench.records import SetScore
@@ -167,3 +169,48 @@ def test_a_suite_names_fad_and_is_told_of_a_misspelt_one(bench: Bench) -> None: 
     assert "hf download" in dict(suite.skipped_metrics)["fad:no/such-encoder"]
     with pytest.raises(UserError, match=r"unknown metric 'fda'.*Did you mean 'fad'"):
         load(bench.suite([quantised(4)], metrics=("fda",)))
+
+
+def test_two_runs_are_compared_by_the_jackknife_over_the_same_clips(bench: Bench) -> None:  # noqa: F811
+    before = run(bench, SHIFT)
+    shifts = (0.1, 0.2, 0.6)  # of the three replicates; the value moves by their mean
+    after = ResultTable(
+        before.records, set_scores=[moved(s, shifts) for s in before.set_scores],
+        manifests=before.manifests,
+    )  # fmt: skip
+    (same,) = of_sets(comparison.compare_runs(before, before))[:1]
+    assert same.verdict == "the same scores"
+    pairs = of_sets(comparison.compare_runs(before, after))
+    assert len(pairs) == len(before.set_scores) == 2
+    half = stats.jackknife_interval(0.0, shifts)[1]
+    for pair in pairs:
+        assert pair.comparison.difference == pytest.approx(0.3)
+        assert pair.comparison.high == pytest.approx(0.3 + half)
+        assert (pair.clips, pair.comparison.units) == (3, 3)
+        assert pair.better == 0 and "not separable" in pair.verdict
+    worse = ResultTable(
+        before.records, set_scores=[moved(s, (5.0, 5.0, 5.0)) for s in before.set_scores],
+        manifests=before.manifests,
+    )  # fmt: skip
+    assert {p.better for p in of_sets(comparison.compare_runs(before, worse))} == {-1}
+    other = [replace(entry, originals="others") for entry in before.set_scores]
+    others = ResultTable(before.records, set_scores=other, manifests=before.manifests)
+    assert of_sets(comparison.compare_runs(before, others)) == []
+
+
+def test_a_set_has_no_curve_to_measure_gaps_along(bench: Bench) -> None:  # noqa: F811
+    table = run(bench, SHIFT)
+    again = [replace(r, series="Again", options={**r.options, "again": 1}) for r in table.records]
+    both = replace(table, records=[*table.records, *again])
+    gaps = comparison.curve_gaps(both, table.records[0].series)
+    assert {gap.metric.name for gap in gaps} == set(table.metrics)
+
+
+def moved(entry: SetScore, shifts: tuple[float, ...]) -> SetScore:
+    replicates = tuple(r + s for r, s in zip(entry.replicates, shifts, strict=True))
+    value = entry.score.value + sum(shifts) / len(shifts)
+    return replace(entry, score=Score(value=value), replicates=replicates)
+
+
+def of_sets(pairs: list[comparison.Pair]) -> list[comparison.Pair]:
+    return [pair for pair in pairs if pair.metric.name == SHIFT]

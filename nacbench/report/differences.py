@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nacbench.comparison import Pair
+from nacbench.stats import Comparison
 
 _COLUMNS = (
     "suite", "condition", "metric", "unit", "a", "b", "kbps_a", "kbps_b", "mean_a", "mean_b",
@@ -37,10 +38,16 @@ def show(pairs: Sequence[Pair], console: Console) -> None:
                 f"{pair.mean_a:.4g}",
                 f"{pair.mean_b:.4g}",
                 f"{result.difference:+.3g} [{result.low:+.3g}, {result.high:+.3g}]",
-                f"{result.wins}/{result.ties}/{result.losses}",
+                _counts(result),
                 f"[{colour}]{pair.verdict}[/]",
             )
         console.print(table)
+
+
+def _counts(result: Comparison) -> str:
+    """Of clips won, tied, lost; a metric over a set has none."""
+    counts = result.wins, result.ties, result.losses
+    return "/".join(map(str, counts)) if any(counts) else "–"
 
 
 def write_csv(pairs: Sequence[Pair], path: Path) -> None:
