@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.nacmos import models, neural
+from benchmarks.nacmos.coders import CODERS, NARROWBAND
 from nacbench import coding, conditions
 from nacbench.alignment import align
 from nacbench.core import Clip
@@ -77,6 +79,7 @@ def lost(clip: Clip, rng: Rng) -> Draw:
         (2.0, ("amr_wb", {"kbps": _pick(rng, (12.65, 23.85))})),
         (1.0, ("amr_nb", {"kbps": 12.2})),
         (2.0, ("lc3", {"kbps": _pick(rng, (24, 32))})),
+        (1.0, ("lyra", {"kbps": _pick(rng, (3.2, 6, 9.2))})),
     ])  # fmt: skip
     loss: dict[str, Any] = {"rate": round(float(rng.uniform(0.01, 0.3)), 3)}
     if rng.random() < 0.5:
@@ -87,7 +90,7 @@ def lost(clip: Clip, rng: Rng) -> Draw:
 
 
 def lyra(clip: Clip, rng: Rng) -> Draw:
-    """The one neural codec whose weights are there."""
+    """Google's neural codec."""
     options = {"kbps": _pick(rng, (3.2, 6, 9.2))}
     return "lyra", _label("lyra", options), coded(clip, "lyra", options)
 
@@ -124,36 +127,12 @@ def condition(clip: Clip, rng: Rng, recorded: Options) -> Draw:
     return name, built.name, built.apply(clip, int(rng.integers(2**31)))
 
 
-def modelled(clip: Clip, rng: Rng) -> Draw:
-    """What a neural codec does, without one: envelopes kept and fine structure made up.
-
-    Fully or partly random phases, coarse magnitudes, or bands smeared over time and frequency.
-    """
-    from scipy.signal import istft, stft
-
-    window = int(_pick(rng, (256, 512, 1024)))
-    spectrum = stft(clip.samples[0], nperseg=window, noverlap=window * 3 // 4)[2]
-    magnitude, phase = np.abs(spectrum), np.angle(spectrum)
-    strength = float(rng.beta(1, 1.2))
-    kind = _pick(rng, ("phase", "steps", "smear", "holes", "bands", "mixed"))
-    if kind in ("phase", "mixed"):
-        phase = phase + strength * np.pi * rng.uniform(-1, 1, phase.shape)
-    if kind in ("steps", "mixed"):
-        step = 0.2 + 3 * strength
-        magnitude = np.exp(step * np.rint(np.log(magnitude + 1e-7) / step + rng.random()))
-    if kind == "smear":
-        magnitude = _smeared(magnitude, 1 + round(12 * strength), 1 + round(4 * rng.random()))
-    if kind == "holes":
-        block = np.kron(rng.random((magnitude.shape[0] // 4 + 1, magnitude.shape[1] // 2 + 1)),
-                        np.ones((4, 2)))  # fmt: skip
-        kept = block[: magnitude.shape[0], : magnitude.shape[1]] > 0.6 * strength
-        magnitude = magnitude * kept
-    if kind == "bands":
-        magnitude, phase = _band_noise(magnitude, phase, strength, rng)
-    samples = istft(magnitude * np.exp(1j * phase), nperseg=window, noverlap=window * 3 // 4)[1]
-    samples = np.resize(samples, clip.length) if samples.size < clip.length else samples
-    degraded = _with(clip, samples[: clip.length].astype(np.float32))
-    return "modelled", f"{kind} {strength:.2f} window {window}", degraded
+def other_coder(clip: Clip, rng: Rng) -> Draw:
+    """A coder that the bench has no adapter for, at its rate or on a signal twice as fast."""
+    name, coder = _weighted(rng, [(w, (name, coder)) for name, (w, coder) in CODERS.items()])
+    if name in NARROWBAND and rng.random() < 0.6:
+        return "other", f"{name} narrowband", models.narrowband(clip, coder)
+    return "other", name, align(clip, _with(clip, coder(clip.samples[0])))[0]
 
 
 def tandem(clip: Clip, rng: Rng, recorded: Options) -> Draw:
@@ -170,31 +149,12 @@ def copy(clip: Clip, rng: Rng) -> Draw:
 
 def draw(clip: Clip, rng: Rng, recorded: Options) -> Draw:
     """One distortion of a clip."""
-    with_sources = partial(condition, recorded=recorded), partial(tandem, recorded=recorded)
-    kind = _weighted(rng, [
-        (50.0, any_codec), (16.0, with_sources[0]), (9.0, lost), (3.0, gaps), (10.0, modelled),
-        (10.0, with_sources[1]), (2.0, copy),
-    ])  # fmt: skip
-    drawn: Draw = kind(clip, rng)
+    drawn: Draw = _weighted(rng, [
+        (36.0, any_codec), (18.0, partial(condition, recorded=recorded)), (7.0, lost), (2.0, gaps),
+        (6.0, models.spectral), (6.0, models.split), (7.0, other_coder), (5.0, neural.reference),
+        (4.0, lyra), (8.0, partial(tandem, recorded=recorded)), (1.0, copy),
+    ])(clip, rng)  # fmt: skip
     return drawn
-
-
-def _smeared(magnitude: NDArray[Any], frames: int, bins: int) -> NDArray[Any]:
-    from scipy.ndimage import uniform_filter
-
-    smeared: NDArray[Any] = np.exp(uniform_filter(np.log(magnitude + 1e-6), (bins, frames)))
-    return smeared
-
-
-def _band_noise(
-    magnitude: NDArray[Any], phase: NDArray[Any], strength: float, rng: Rng
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Noise of the right level above a frequency, as bandwidth extension makes it."""
-    edge = int(magnitude.shape[0] * (1 - 0.9 * strength))
-    noisy = _smeared(magnitude, 3, 5) * rng.rayleigh(0.8, magnitude.shape)
-    upper = np.arange(magnitude.shape[0])[:, np.newaxis] >= edge
-    turned = rng.uniform(-np.pi, np.pi, phase.shape)
-    return np.where(upper, noisy, magnitude), np.where(upper, turned, phase)
 
 
 def _with(clip: Clip, samples: NDArray[Any]) -> Clip:

@@ -6,15 +6,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nacbench.metrics.nacmos import BANDS, LAYERS, TARGETS, WIDTH
+from benchmarks.nacmos.features import MAPS
+from nacbench.metrics.nacmos import BANDS, HEADS, HIDDEN, LAYERS, TARGETS, TIME_LAYERS, WIDTH
 
 
 class Nacmos(nn.Module):
     """Log spectra and level to estimates, in units of the training set's mean and deviation.
 
     Args:
-        normalised: with batch normalisation after each convolution and without the level, for the
-            first stage. Its weights are folded for the second, which goes on from there.
+        normalised: with batch normalisation after each convolution over time and frequency, for
+            training; `shipped` folds it into them.
+
+    A second head says, for every step of the network, how the spectrum differs from the original's
+    (`features.damage`). It teaches what the estimates rest on, and is not shipped.
     """
 
     def __init__(self, normalised: bool) -> None:
@@ -26,37 +30,38 @@ class Nacmos(nn.Module):
             self.layers.append(nn.Sequential(layer, nn.BatchNorm2d(out)) if normalised else layer)
             channels, bands = out, -(-bands // stride[1])
         self.flat = nn.Linear(channels * bands, WIDTH)
-        self.time = nn.ModuleList([nn.Conv1d(WIDTH, WIDTH, 3, padding=1) for _ in range(2)])
-        self.hidden = nn.Linear(2 * WIDTH + (not normalised), 64)
-        self.heads = nn.Linear(64, len(TARGETS))
+        self.time = nn.ModuleList(
+            [nn.Conv1d(WIDTH, WIDTH, 3, padding=1) for _ in range(TIME_LAYERS)]
+        )
+        self.damage = nn.Linear(WIDTH, MAPS)
+        self.attention = nn.Linear(WIDTH, HEADS)
+        self.hidden = nn.Linear(3 * WIDTH + 1, HIDDEN)
+        self.heads = nn.Linear(HIDDEN, len(TARGETS))
         self.dropout = nn.Dropout(0.2)
         self.normalised = normalised
 
-    def forward(self, relative: Tensor, level: Tensor) -> Tensor:
-        """`[batch, frames, bands]` and `[batch]` to `[batch, 3]`."""
+    def forward(self, relative: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """`[batch, frames, bands]` and `[batch]` to `[batch, 3]` and `[batch, steps, MAPS]`."""
         x = relative[:, None]
         for layer in self.layers:
             x = F.relu(layer(x))
-        x = F.relu(self.flat(x.permute(0, 2, 1, 3).flatten(2)))  # [batch, frames, width]
+        x = F.relu(self.flat(x.permute(0, 2, 1, 3).flatten(2)))  # [batch, steps, width]
         for conv in self.time:
             x = x + F.relu(conv(x.mT)).mT
-        pooled = torch.cat([x.mean(1), x.var(1, unbiased=False).add(1e-5).sqrt()], dim=1)
-        pooled = self.dropout(pooled)
-        if not self.normalised:
-            pooled = torch.cat([pooled, level[:, None]], dim=1)
-        out: Tensor = self.heads(F.relu(self.hidden(pooled)))
-        return out
+        share = self.attention(x).softmax(1)
+        attended = torch.einsum("bth,bthc->bhc", share, x.unflatten(2, (HEADS, -1))).flatten(1)
+        deviation = x.var(1, unbiased=False).add(1e-5).sqrt()
+        pooled = self.dropout(torch.cat([x.mean(1), deviation, attended], dim=1))
+        pooled = torch.cat([pooled, level[:, None].to(pooled.dtype)], dim=1)
+        return self.heads(F.relu(self.hidden(pooled))), self.damage(x)
 
     def shipped(self) -> dict[str, Tensor]:
-        """Weights for running, batch normalisation folded into the convolutions before it."""
-        state = dict(self.state_dict())
+        """Weights for running: batch normalisation folded into the convolution before it."""
+        state = {k: x for k, x in self.state_dict().items() if not k.startswith("damage.")}
         if self.normalised:
+            state = {k: x for k, x in state.items() if not k.startswith("layers.")}
             for index, (conv, norm) in enumerate(self.layers):
                 scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
                 state[f"layers.{index}.weight"] = conv.weight * scale[:, None, None, None]
                 state[f"layers.{index}.bias"] = norm.bias - norm.running_mean * scale
-            inner = [name for name in state if name.startswith("layers.") and name.count(".") > 2]
-            for name in inner:
-                del state[name]
-            state["hidden.weight"] = F.pad(state["hidden.weight"], (0, 1))
         return {name: x.detach().float().contiguous().clone() for name, x in state.items()}

@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,7 @@ from nacbench.core import Clip
 from nacbench.scoring import Scorer
 
 METRICS = ("visqol:speech-lattice", "pesq:wb", "stoi")
-LOUD = "loud"  # the round of louder excerpts, one distortion of each by Lyra
-PER_EXCERPT = 3  # distortions of one excerpt, which share what is prepared of the reference
+PER_EXCERPT = 8  # distortions of one excerpt, which share what is prepared of the reference
 
 
 class Pairs:
@@ -73,35 +74,29 @@ def sources(data: Path) -> dict[str, Any]:
     }
 
 
-def drawn(recording: Recording, round_: int | str, data: Path) -> Iterator[tuple[str, Clip, Any]]:
-    """The distortions of one excerpt: id, reference, and a function that makes the draw."""
-    mean_dbov = -18.0 if round_ == LOUD else -26.0
-    reference = excerpt(recording, generator("excerpt", recording.id, round_), mean_dbov)
-    for index in range(PER_EXCERPT):
-        name = f"{recording.id}#{round_}.{index}"
-        rng = generator("distortion", name)
-        if round_ == LOUD and index == 0:
-            yield name, reference, lambda r=reference, g=rng: distortions.lyra(r, g)
-            continue
-        yield name, reference, lambda r=reference, g=rng: distortions.draw(r, g, sources(data))
-
-
-def make(data: Path, folder: Path, rounds: int, loud: int, limit: int) -> None:
-    pairs, scorer = Pairs(folder), Scorer(METRICS)
+def excerpts(data: Path) -> Iterator[tuple[str, Recording]]:
+    """All recordings in a fixed mixed order, again and again; each with the id of its excerpt."""
     chosen = [r for r in recordings(data) if r.split in ("train", "dev", "test")]
     chosen.sort(key=lambda recording: zlib.crc32(recording.id.encode()))
-    order: list[tuple[int | str, Recording]] = [
-        *((LOUD, recording) for recording in chosen[:loud]),
-        *((round_, recording) for round_ in range(rounds) for recording in chosen),
-    ]
-    for round_, recording in order:
-        if f"{recording.id}#{round_}.{PER_EXCERPT - 1}" in pairs.done:
+    for round_ in count():
+        for recording in chosen:
+            yield f"{recording.id}#{round_}", recording
+
+
+def make(data: Path, folder: Path, first: int, step: int, stop: int) -> None:
+    """The pairs of every `step`-th excerpt from the `first` on."""
+    pairs, scorer = Pairs(folder), Scorer(METRICS)
+    for excerpt_id, recording in islice(excerpts(data), first, stop, step):
+        if f"{excerpt_id}.{PER_EXCERPT - 1}" in pairs.done:
             continue
-        for name, reference, make_draw in drawn(recording, round_, data):
+        reference = excerpt(recording, generator("excerpt", excerpt_id))
+        for index in range(PER_EXCERPT):
+            name = f"{excerpt_id}.{index}"
             if name in pairs.done:
                 continue
+            rng = generator("distortion", name)
             try:
-                family, label, degraded = make_draw()
+                family, label, degraded = distortions.draw(reference, rng, sources(data))
             except Exception as error:  # a codec may refuse what a transport left of a clip
                 print(f"{name}: {type(error).__name__}: {error}", flush=True)
                 continue
@@ -110,19 +105,18 @@ def make(data: Path, folder: Path, rounds: int, loud: int, limit: int) -> None:
                      "speaker": recording.speaker, "family": family, "label": label,
                      "scores": {m: s.value for m, s in scores.items()}}  # fmt: skip
             pairs.add(degraded, about)
-        if len(pairs.done) >= limit:
-            return
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.csv")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--loud", type=int, default=0, help="recordings of the louder round")
-    parser.add_argument("--limit", type=int, default=10**9, help="stop at so many pairs")
+    parser.add_argument("--excerpts", type=int, required=True, help="8 pairs each")
+    parser.add_argument("--part", default="1/1", help="1/2 and 2/2 share the work of two processes")
     given = parser.parse_args()
-    make(given.data, given.out, given.rounds, given.loud, given.limit)
+    os.environ.setdefault("NACBENCH_DATA", str(given.data))  # where Lyra's weights are looked for
+    part, parts = map(int, given.part.split("/"))
+    make(given.data, given.out, part - 1, parts, given.excerpts)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """How well nacmos agrees with the metrics it estimates, on what training never saw.
 
-    python -m benchmarks.nacmos.report --exam build/exam --pairs build/nacmos
+    python -m benchmarks.nacmos.report --exam build/exam --pairs build/pairs/1 build/pairs/2
 
-Runs the shipped metric on every degraded clip. Intervals are 95 % bootstrap intervals over
-recordings (`nacbench.stats`), whose systems stay together.
+Runs the shipped metric on every degraded clip and writes hash, cost and table into the card.
+Intervals are 95 % bootstrap intervals over recordings (`nacbench.stats`), whose systems stay
+together.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,32 +20,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.nacmos.distortions import UNSEEN
+from benchmarks.nacmos.features import clip_of, read_pairs
 from nacbench import stats
-from nacbench.core import Clip
 from nacbench.metrics.nacmos import NacmosPesq, NacmosStoi, NacmosVisqol
 
 OF = {"visqol:speech-lattice": NacmosVisqol, "pesq:wb": NacmosPesq, "stoi": NacmosStoi}
 DRAWS = 500
+HEAD = "| estimate of | by | pairs or systems | Pearson | Spearman | RMSE |"
 Floats = NDArray[np.float64]
 
 
-def estimated(folder: Path, splits: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The pairs of a folder with what nacmos says of each, under `estimates`."""
-    lines = (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    audio = np.memmap(folder / "audio.i16", "<i2", "r")
+def estimated(folders: list[Path], split: str) -> tuple[list[dict[str, Any]], float]:
+    """The pairs of some folders with what nacmos says of each, under `estimates`, and ms per s."""
     pairs, spent, heard_s = [], 0.0, 0.0
-    for pair in map(json.loads, lines):
-        if pair["split"] not in splits or None in pair["scores"].values():
-            continue
-        samples = audio[pair["start"] : pair["start"] + pair["length"]].astype(np.float32) / 32768
-        clip = Clip(samples, 16000)
-        start = time.process_time()
-        pair["estimates"] = {name: cls().score(None, clip) for name, cls in OF.items()}
-        spent += time.process_time() - start
-        heard_s += clip.duration_s
-        pairs.append(pair)
-    print(f"{folder.name} {splits}: {len(pairs)} pairs, {1000 * spent / heard_s:.1f} ms per s\n")
-    return pairs
+    for folder in folders:
+        audio = np.memmap(folder / "audio.i16", "<i2", "r")
+        for pair in read_pairs(folder):
+            if pair["split"] != split or None in pair["scores"].values():
+                continue
+            clip = clip_of(pair, audio)
+            start = time.process_time()
+            pair["estimates"] = {name: cls().score(None, clip) for name, cls in OF.items()}
+            spent += time.process_time() - start
+            heard_s += clip.duration_s
+            pairs.append(pair)
+    return pairs, 1000 * spent / max(heard_s, 1e-9)
 
 
 def weighted_ranks(values: Floats, weights: Floats) -> Floats:
@@ -106,30 +106,52 @@ def row(title: str, pairs: list[dict[str, Any]], name: str, systems: bool) -> st
     return f"| {title} | {items} | {shown[0]} | {shown[1]} | {error:.3f} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--exam", type=Path, required=True, help="folder that exam.py wrote")
-    parser.add_argument("--pairs", type=Path, required=True, help="folder that pairs.py wrote")
-    given = parser.parse_args()
-    exam = estimated(given.exam, ("eval",))
-    unseen_speakers = estimated(given.pairs, ("test",))
+def table(exam: list[dict[str, Any]], unseen_speakers: list[dict[str, Any]]) -> list[str]:
     groups = {
         "all systems": exam,
         "codecs seen in training": [p for p in exam if p["family"] not in (*UNSEEN, "condition")],
         **{f"{family} (unseen)": [p for p in exam if p["family"] == family] for family in UNSEEN},
         "Lyra": [p for p in exam if p["family"] == "lyra"],
+        "speech-16k": [p for p in exam if p["family"] == "reference"],
         "conditions": [p for p in exam if p["family"] == "condition"],
         "random distortions, unseen speakers": unseen_speakers,
     }
-    print("| estimate of | by | pairs or systems | Pearson | Spearman | RMSE |")
-    print("|---|---|--:|---|---|--:|")
+    lines = [HEAD, "|---|---|--:|---|---|--:|"]
     for name in OF:
         for title, pairs in groups.items():
-            print(row(f"`{name}` | clip: {title}", pairs, name, systems=False), flush=True)
-        print(row(f"`{name}` | system: all", exam, name, systems=True), flush=True)
-        for family in UNSEEN:
-            members = groups[f"{family} (unseen)"]
-            print(row(f"`{name}` | system: {family} (unseen)", members, name, True), flush=True)
+            if len(pairs) > 1:
+                lines.append(row(f"`{name}` | clip: {title}", pairs, name, systems=False))
+        lines.append(row(f"`{name}` | system: all", exam, name, systems=True))
+        lines += [
+            row(f"`{name}` | system: {family} (unseen)", members, name, systems=True)
+            for family in UNSEEN
+            if (members := groups[f"{family} (unseen)"])
+        ]
+    return lines
+
+
+def renewed(card: str, sha256: str, cost_ms: float, lines: list[str]) -> str:
+    """The card with another hash, cost and table."""
+    card = re.sub(r"sha256 `[0-9a-f]{64}`", f"sha256 `{sha256}`", card, count=1)
+    card = re.sub(r"\| cost \| [\d.]+ ms", f"| cost | {cost_ms:.1f} ms", card, count=1)
+    before, _, after = card.partition(HEAD)
+    rest = after.partition("\n\n")[2]
+    return before + "\n".join(lines) + "\n\n" + rest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--exam", type=Path, required=True, help="folder that exam.py wrote")
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="that pairs.py wrote")
+    parser.add_argument("--card", type=Path, help="the card to renew")
+    given = parser.parse_args()
+    exam, cost_ms = estimated([given.exam], "eval")
+    lines = table(exam, estimated(given.pairs, "test")[0])
+    print("\n".join([f"{len(exam)} pairs, {cost_ms:.1f} ms per s", "", *lines]))
+    if given.card is not None:
+        sha256 = NacmosVisqol().weights()[0].sha256
+        card = given.card.read_text(encoding="utf-8")
+        given.card.write_text(renewed(card, sha256, cost_ms, lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

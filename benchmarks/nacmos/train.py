@@ -1,75 +1,94 @@
-"""Train nacmos on the pairs that `pairs.py` made.
+"""Train one member of nacmos on the pairs that `pairs.py` made and `features.py` looked at.
 
-    python -m benchmarks.nacmos.train --pairs build/nacmos --out nacbench/metrics/nacmos.safetensors
+    python -m benchmarks.nacmos.train --pairs build/nacmos --seed 0 --out build/0.safetensors
 
-One thread, bfloat16, minutes. The best epoch on the dev speakers is kept.
+One thread, bfloat16. What is kept is a running mean of the weights, at the epoch that was best on
+the dev speakers.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import copy
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
 
+from benchmarks.nacmos.features import STEP, frames_of, read_pairs, shapes
 from benchmarks.nacmos.network import Nacmos
 from benchmarks.nacmos.pairs import METRICS
-from nacbench.core import Clip
-from nacbench.metrics.nacmos import BANDS, FRAME_HOP, spectra
 
-CROP = 256  # frames, 2.56 s
+CROP = 24 * STEP  # frames, 3.07 s
 BATCH = 32
+RATE = 2e-3
 WEIGHTS = torch.tensor([1.0, 0.5, 0.5])  # of ViSQOL, PESQ and STOI in the loss
+DAMAGE_WEIGHT, CONCORDANCE_WEIGHT = 0.5, 0.3
+AVERAGED_STEPS = 1000
 
 
-def read(folder: Path, splits: tuple[str, ...]) -> tuple[list[dict[str, Any]], NDArray[np.float16]]:
-    """The pairs of some splits that have all scores, and their spectra, kept for the next time."""
-    lines = (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    pairs = [json.loads(line) for line in lines]
-    pairs = [p for p in pairs if None not in p["scores"].values() and p["split"] in splits]
-    audio = np.memmap(folder / "audio.i16", "<i2", "r")
-    longest = max(pair["length"] for pair in pairs) // FRAME_HOP
-    made = np.zeros((len(pairs), longest, BANDS), np.float16)
-    for index, pair in enumerate(pairs):
-        samples = audio[pair["start"] : pair["start"] + pair["length"]].astype(np.float32) / 32768
-        found, pair["level"] = spectra(Clip(samples, 16000))
-        pair["frames"] = min(len(found), longest)
-        made[index, : pair["frames"]] = found[: pair["frames"]]
-    return pairs, made
+@dataclass(frozen=True)
+class Examples:
+    """Spectra `[n, frames, bands]`, levels, maps of the damage, scores `[n, 3]`, frames filled."""
+
+    spectra: NDArray[np.float16]
+    maps: NDArray[np.float16]
+    levels: NDArray[np.float16]
+    scores: Tensor
+    frames: NDArray[np.int64]
+
+    def batch(self, indices: Any, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Random stretches of whole steps; a clip shorter than a stretch begins again."""
+        rows, maps = [], []
+        for index in indices:
+            steps = self.frames[index] // STEP
+            first = int(rng.integers(max(steps - CROP // STEP, 0) + 1))
+            at = (first + np.arange(CROP // STEP)) % steps
+            maps.append(self.maps[index, at])
+            spectrum = self.spectra[index].reshape(-1, STEP, self.spectra.shape[2])
+            rows.append(spectrum[at].reshape(CROP, -1))
+        x, y = (torch.from_numpy(np.stack(each)).float() for each in (rows, maps))
+        return x, torch.from_numpy(self.levels[indices]).float(), y
 
 
-def batch(
-    pairs: list[dict[str, Any]], made: NDArray[np.float16], indices: Any, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Random stretches, `[batch, CROP, bands]`, and levels; a short clip begins again."""
-    rows, levels = [], []
-    for index in indices:
-        frames = pairs[index]["frames"]
-        first = int(rng.integers(max(frames - CROP, 0) + 1))
-        rows.append(made[index][(first + np.arange(CROP)) % frames])
-        levels.append(pairs[index]["level"])
-    return torch.from_numpy(np.stack(rows)).float(), torch.tensor(levels)
-
-
-def targets(pairs: list[dict[str, Any]]) -> Tensor:
-    return torch.tensor([[pair["scores"][name] for name in METRICS] for pair in pairs])
+def read(folders: list[Path], split: str) -> Examples:
+    """The pairs of a split that have all scores."""
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in shapes(1)}
+    chosen = []
+    for folder in folders:
+        pairs = read_pairs(folder)
+        made = (folder / "levels.f16").stat().st_size // 2
+        wanted = [
+            index
+            for index, pair in enumerate(pairs[:made])
+            if pair["split"] == split and None not in pair["scores"].values()
+        ]
+        for name, shape in shapes(made).items():
+            file = np.memmap(folder / name, np.float16, "r", shape=shape)
+            parts[name].append(np.asarray(file[wanted]))
+        chosen += [pairs[index] for index in wanted]
+    spectra, maps, levels = (np.concatenate(each) for each in parts.values())
+    scores = torch.tensor([[pair["scores"][name] for name in METRICS] for pair in chosen])
+    return Examples(spectra, maps, levels, scores, np.array([frames_of(pair) for pair in chosen]))
 
 
 @torch.no_grad()
-def estimates(network: Nacmos, pairs: list[dict[str, Any]], made: NDArray[np.float16]) -> Tensor:
+def estimates(network: Nacmos, examples: Examples) -> Tensor:
     network.eval()
-    found = torch.cat([
-        network(torch.from_numpy(x[: p["frames"]]).float()[None], torch.tensor([p["level"]]))
-        for p, x in zip(pairs, made, strict=True)
-    ])  # fmt: skip
-    network.train()
+    found = torch.empty(len(examples.scores), len(METRICS))
+    for frames in np.unique(examples.frames):
+        alike = np.flatnonzero(examples.frames == frames)
+        for indices in np.array_split(alike, -(-len(alike) // BATCH)):
+            x = torch.from_numpy(examples.spectra[indices, :frames]).float()
+            found[indices] = network(x, torch.from_numpy(examples.levels[indices]).float())[0]
     return found
 
 
@@ -77,62 +96,81 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
 
 
-def train(folder: Path, start: Path | None, minutes: float, epochs: int) -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    pairs, made = read(folder, ("train",))
-    dev, dev_made = read(folder, ("dev",))
-    wanted, dev_wanted = targets(pairs), targets(dev)
-    network, rate = Nacmos(normalised=start is None), 2e-3
-    mean, deviation = wanted.mean(0), wanted.std(0)
-    if start is not None:
-        begun, rate = load_file(start), 5e-4
-        mean, deviation = begun.pop("mean"), begun.pop("deviation")
-        network.load_state_dict(begun)
-    wanted = (wanted - mean) / deviation
-    print(f"{len(pairs)} pairs, {len(dev)} to choose by", flush=True)
-    print(f"{sum(p.numel() for p in network.parameters())} parameters", flush=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
-    steps = epochs * (len(pairs) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.15)
-    best, kept, begin = -1.0, {}, time.monotonic()
+def concordance(found: Tensor, wanted: Tensor) -> Tensor:
+    """Lin's coefficient of each column: 1 where two agree, 0 where they are strange."""
+    a, b = found - found.mean(0), wanted - wanted.mean(0)
+    apart = (found.mean(0) - wanted.mean(0)).square()
+    return 2 * (a * b).mean(0) / (a.square().mean(0) + b.square().mean(0) + apart + 1e-6)
+
+
+def train(known: Examples, dev: Examples, epochs: int, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Weights to run with, each time that an epoch was better on the dev speakers."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = Nacmos(normalised=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = copy.deepcopy(network)
+    mean, deviation = known.scores.mean(0), known.scores.std(0)
+    wanted = (known.scores - mean) / deviation
+    filled = known.maps[::7].reshape(-1, known.maps.shape[2])
+    filled = filled[np.any(filled != 0, axis=1)].astype(np.float32)
+    centre, spread = torch.from_numpy(filled.mean(0)), torch.from_numpy(filled.std(0) + 1e-3)
+    print(f"{len(wanted)} pairs, {len(dev.scores)} to choose by", flush=True)
+    size = min(BATCH, len(wanted))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=2e-2)
+    steps = epochs * (len(wanted) // size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps, pct_start=0.1)
+    best, begin, step = -1.0, time.monotonic(), 0
     for epoch in range(epochs):
+        network.train()
         losses = []
-        order = rng.permutation(len(pairs))[: len(pairs) // BATCH * BATCH]
-        for indices in order.reshape(-1, BATCH):
+        order = rng.permutation(len(wanted))[: len(wanted) // size * size]
+        for indices in order.reshape(-1, size):
+            x, level, maps = known.batch(indices, rng)
             with torch.autocast("cpu", torch.bfloat16):
-                found = network(*batch(pairs, made, indices, rng)).float()
-            loss = (torch.nn.functional.smooth_l1_loss(
-                found, wanted[indices], reduction="none", beta=0.5
-            ) * WEIGHTS).mean()  # fmt: skip
+                found, found_maps = network(x, level)
+            found, right = found.float(), wanted[indices]
+            error = (smooth_l1_loss(found, right, reduction="none", beta=0.5) * WEIGHTS).mean()
+            strange = ((1 - concordance(found, right)) * WEIGHTS).mean()
+            damage = smooth_l1_loss(found_maps.float(), (maps - centre) / spread, beta=0.5)
             optimiser.zero_grad()
-            loss.backward()
+            (error + CONCORDANCE_WEIGHT * strange + DAMAGE_WEIGHT * damage).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
             optimiser.step()
             schedule.step()
-            losses.append(float(loss.detach()))
-        found = estimates(network, dev, dev_made)
-        scores = [correlation(found[:, k], dev_wanted[:, k]) for k in range(3)]
-        passed = time.monotonic() - begin
+            step += 1
+            average(averaged, network, max(1 / step, 1 / AVERAGED_STEPS))
+            losses.append((error.item(), strange.item(), damage.item()))
+        estimate = estimates(averaged, dev) * deviation + mean
+        scores = [correlation(estimate[:, k], dev.scores[:, k]) for k in range(len(METRICS))]
+        wrong = float((estimate[:, 0] - dev.scores[:, 0]).square().mean().sqrt())
         shown = " ".join(f"{score:.4f}" for score in scores)
-        print(f"{epoch} loss {np.mean(losses):.4f} dev {shown} {passed:.0f} s", flush=True)
+        mean_losses = " ".join(f"{value:.4f}" for value in np.mean(losses, axis=0))
+        passed = time.monotonic() - begin
+        print(f"{epoch} loss {mean_losses} dev {shown} {wrong:.3f} {passed:.0f} s", flush=True)
         if scores[0] > best:
-            best, kept = scores[0], network.shipped()
-        if passed > 60 * minutes:
-            print("out of time", flush=True)
-            break
-    return {**kept, "mean": mean, "deviation": deviation}
+            best = scores[0]
+            yield {**averaged.shipped(), "mean": mean, "deviation": deviation}
+
+
+@torch.no_grad()
+def average(mean: Nacmos, network: Nacmos, share: float) -> None:
+    """Move the running mean by `share` towards the network, batch statistics with it."""
+    states = zip(mean.state_dict().values(), network.state_dict().values(), strict=True)
+    pairs = [(kept, new) for kept, new in states if kept.is_floating_point()]
+    torch._foreach_lerp_([kept for kept, _ in pairs], [new for _, new in pairs], share)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=Path, required=True, help="folder that pairs.py wrote")
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="folders of pairs")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="weights of the first stage, for the second")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=14)
-    parser.add_argument("--minutes", type=float, default=1e9, help="end after this long")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    save_file(train(given.pairs, given.start, given.minutes, given.epochs), given.out)
+    known, dev = read(given.pairs, "train"), read(given.pairs, "dev")
+    for weights in train(known, dev, given.epochs, given.seed):
+        save_file(weights, given.out)
 
 
 if __name__ == "__main__":

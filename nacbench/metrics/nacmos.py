@@ -4,8 +4,9 @@ It predicts **objective scores, not listeners**. A small network was trained on 
 codecs, noise, rooms, clipping, band limits and lost packets, with the three metrics' values against
 the clean original as targets. nacmos.md beside this file is its card; benchmarks/nacmos makes it.
 
-The network: log spectra in 96 bands, five convolutions over time and frequency, two over time, mean
-and deviation over the clip, two dense layers. It runs in numpy.
+The network: log spectra in 96 bands, four convolutions over time and frequency, three over time,
+mean, deviation and four weighted means over the clip, two dense layers. Two of it, trained from
+different beginnings, are averaged. It runs in numpy.
 """
 
 from __future__ import annotations
@@ -26,26 +27,25 @@ Array = NDArray[np.float32]
 
 SAMPLE_RATE_HZ = 16000
 SHORTEST_S = 0.5
-WINDOW, FRAME_HOP = 512, 160
+WINDOW, FRAME_HOP = 512, 256
 LINEAR_BINS, BANDS = 40, 96  # bands of one bin up to 1.25 kHz, then ever wider ones
 FLOOR = 1e-9  # 90 dB below the clip's loudest frames
 
 # Channels, kernel, (stride over time, over frequency)
 LAYERS = (
-    (16, 5, (2, 2)),
-    (32, 3, (1, 2)),
-    (48, 3, (2, 2)),
+    (32, 5, (2, 2)),
     (64, 3, (2, 2)),
-    (64, 3, (1, 1)),
+    (96, 3, (1, 2)),
+    (128, 3, (2, 2)),
 )
-WIDTH = 128
+WIDTH, TIME_LAYERS, HEADS, HIDDEN = 240, 3, 4, 128
 TARGETS = ("visqol", "pesq", "stoi")
 
 FILE = Path(__file__).parent / "nacmos.safetensors"
 
 
 class _Nacmos:
-    version = "1"
+    version = "2"
     higher_is_better = True
     sample_rate_hz = SAMPLE_RATE_HZ
     mono = True
@@ -147,23 +147,30 @@ _found: WeakKeyDictionary[Clip, Array] = WeakKeyDictionary()
 
 def _estimates(clip: Clip) -> Array:
     if clip not in _found:
-        _found[clip] = run(*spectra(clip), _parameters())
+        relative, level = spectra(clip)
+        found = [run(relative, level, member) for member in _members()]
+        _found[clip] = np.mean(found, axis=0, dtype=np.float32)
     return _found[clip]
 
 
 def run(relative: Array, level: float, parameters: dict[str, Array]) -> Array:
-    """The three estimates for what `spectra` gives."""
+    """One member's three estimates for what `spectra` gives."""
     x = relative[:, np.newaxis]  # [frames, channels, bands]
     for index, (_, kernel, stride) in enumerate(LAYERS):
         weight, bias = (parameters[f"layers.{index}.{part}"] for part in ("weight", "bias"))
         x = np.maximum(_convolution(x, weight, kernel, stride) + bias[:, np.newaxis], 0)
     x = np.maximum(x.reshape(len(x), -1) @ parameters["flat.weight"].T + parameters["flat.bias"], 0)
-    for index in range(2):
+    for index in range(TIME_LAYERS):
         weight, bias = (parameters[f"time.{index}.{part}"] for part in ("weight", "bias"))
         padded = np.pad(x, ((1, 1), (0, 0)))
         turned = sum(padded[k : k + len(x)] @ weight[:, :, k].T for k in range(3))
         x = x + np.maximum(turned + bias, 0)
-    pooled = np.concatenate([x.mean(axis=0), np.sqrt(x.var(axis=0) + 1e-5), [np.float32(level)]])
+    score = x @ parameters["attention.weight"].T + parameters["attention.bias"]
+    share = np.exp(score - score.max(axis=0))
+    share /= share.sum(axis=0)
+    attended = np.einsum("th,thc->hc", share, x.reshape(len(x), HEADS, -1)).reshape(-1)
+    deviation = np.sqrt(x.var(axis=0) + 1e-5)
+    pooled = np.concatenate([x.mean(axis=0), deviation, attended, [np.float32(level)]])
     hidden = np.maximum(parameters["hidden.weight"] @ pooled + parameters["hidden.bias"], 0)
     relative_estimates: Array = parameters["heads.weight"] @ hidden + parameters["heads.bias"]
     estimates: Array = relative_estimates * parameters["deviation"] + parameters["mean"]
@@ -184,8 +191,12 @@ def _convolution(x: Array, weight: Array, kernel: int, stride: tuple[int, int]) 
 
 
 @functools.cache
-def _parameters() -> dict[str, Array]:
+def _members() -> tuple[dict[str, Array], ...]:
+    """The weights of each network, which the file names `0.flat.bias`, `1.flat.bias` and so on."""
     from safetensors.numpy import load_file
 
-    parameters: dict[str, Array] = load_file(FILE)
-    return parameters
+    members: dict[str, dict[str, Array]] = {}
+    for name, array in load_file(FILE).items():
+        member, _, inner = name.partition(".")
+        members.setdefault(member, {})[inner] = array.astype(np.float32)
+    return tuple(members.values())
