@@ -37,5 +37,8 @@ def browser() -> Iterator[Any]:
 def one_openmp_thread() -> Iterator[None]:
     """Makes visqol-python exact: its libsvm adds in another order for every number of threads."""
     pytest.importorskip("libsvm.svm")
+    # Numba gives OpenMP a thread per core when it first runs something in parallel, as
+    # visqol-python does. Better now than within the limit.
+    pytest.importorskip("numba").get_num_threads()
     with threadpool_limits(1, user_api="openmp"):
         yield
