@@ -83,9 +83,9 @@ def _kbps(records: Sequence[Record]) -> float | None:
 
 def _metrics(table: ResultTable) -> dict[str, tuple[str, bool | None]]:
     """Recipe -> unit, and whether higher is better."""
-    from nacbench.leaderboard import leaderboard
+    from nacbench.leaderboard import metrics_of
 
-    return {m.name: (m.unit, m.higher_is_better) for m in leaderboard(table).metrics}
+    return {m.name: (m.unit, m.higher_is_better) for m in metrics_of(table)}
 
 
 def from_folder(folder: Path, settings: Settings, out: Path, training: int = 1) -> Study:

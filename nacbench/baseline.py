@@ -18,7 +18,7 @@ from typing import Any
 
 from nacbench.core import Score
 from nacbench.errors import UserError
-from nacbench.leaderboard import CLUSTER_TAGS, latest, leaderboard
+from nacbench.leaderboard import CLUSTER_TAGS, latest, metrics_of
 from nacbench.records import Record, SetScore, Timing
 from nacbench.results import ResultTable, from_json, to_json
 
@@ -51,7 +51,7 @@ def write(table: ResultTable, path: Path) -> None:
         "versions": versions,
         "metrics": {
             metric.name: {"unit": metric.unit, "higher_is_better": metric.higher_is_better}
-            for metric in leaderboard(table).metrics
+            for metric in metrics_of(table)
         },
         "sets": [json.loads(to_json(entry)) for entry in table.set_scores],
         "timings": [asdict(timing) | {"options": dict(timing.options)} for timing in table.timings],

@@ -16,7 +16,7 @@ from nacbench import stats
 from nacbench.bd_rate import Curve, Delta, delta
 from nacbench.board import ANCHORS, MetricInfo
 from nacbench.errors import UserError
-from nacbench.leaderboard import cluster, latest, latest_sets, leaderboard
+from nacbench.leaderboard import cluster, latest, latest_sets, metrics_of
 from nacbench.records import Record, SetScore
 from nacbench.results import ResultTable
 
@@ -143,6 +143,11 @@ class CurveGap:
 
 def curve_gaps(table: ResultTable, anchor: str) -> list[CurveGap]:
     """BD-rate and BD-metric of every series against `anchor`, per condition and metric."""
+    metrics = [
+        metric
+        for metric in _metrics(table)
+        if metric.higher_is_better is not None and metric.name in table.metrics
+    ]
     sections: dict[tuple[str, str], dict[str, list[list[Record]]]] = {}
     for (suite, condition, _), records in by_point(latest(table.records)).items():
         if records[0].codec not in ANCHORS and records[0].payload_kbps is not None:
@@ -154,8 +159,7 @@ def curve_gaps(table: ResultTable, anchor: str) -> list[CurveGap]:
         if anchor in section
         for series in section
         if series != anchor
-        for metric in _metrics(table)
-        if metric.higher_is_better is not None and metric.name in table.metrics
+        for metric in metrics
     ]
 
 
@@ -319,7 +323,7 @@ def _mean_kbps(records: Sequence[Record]) -> float | None:
 
 
 def _metrics(*tables: ResultTable) -> list[MetricInfo]:
-    known = {m.name: m for table in tables for m in leaderboard(table).metrics}
+    known = {m.name: m for table in tables for m in metrics_of(table)}
     return list(known.values())
 
 

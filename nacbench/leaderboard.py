@@ -39,10 +39,7 @@ def leaderboard(table: ResultTable) -> Board:
     Raises:
         UserError: there are no records.
     """
-    if not table.records:
-        raise UserError("these runs hold no records yet. Finish 'nacbench run' first.")
-    names = [*table.metrics, *table.set_metrics]
-    metrics = tuple(_metric_info(name, table.manifests) for name in names)
+    metrics = metrics_of(table)
     records = latest(table.records)
     groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for record in records:
@@ -169,6 +166,18 @@ def _manifest_of(
     for run in dict.fromkeys(r.run for r in records if r.suite == suite):
         merged.update(manifests.get(run, {}))
     return merged
+
+
+def metrics_of(table: ResultTable) -> tuple[MetricInfo, ...]:
+    """Of clips first, then those over sets of them.
+
+    Raises:
+        UserError: there are no records.
+    """
+    if not table.records:
+        raise UserError("these runs hold no records yet. Finish 'nacbench run' first.")
+    names = [*table.metrics, *table.set_metrics]
+    return tuple(_metric_info(name, table.manifests) for name in names)
 
 
 def _metric_info(name: str, manifests: Mapping[str, Mapping[str, Any]]) -> MetricInfo:

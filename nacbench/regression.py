@@ -19,7 +19,7 @@ from nacbench import stats
 from nacbench.board import MetricInfo
 from nacbench.comparison import by_point, same_clips, set_difference, value
 from nacbench.errors import UserError
-from nacbench.leaderboard import cluster, latest, leaderboard
+from nacbench.leaderboard import cluster, latest, metrics_of
 from nacbench.records import Record, SetScore, Timing
 from nacbench.results import ResultTable
 
@@ -161,7 +161,7 @@ def check(candidate: ResultTable, baseline: ResultTable, policy: Policy | None =
         UserError: the two have nothing in common.
     """
     policy = policy or Policy()
-    known = leaderboard(baseline).metrics
+    known = metrics_of(baseline)
     metrics = [metric for metric in known if metric.name in baseline.metrics]
     old, new = (by_point(latest(table.records)) for table in (baseline, candidate))
     if not old.keys() & new.keys():
