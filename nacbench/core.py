@@ -212,6 +212,8 @@ class Metric(Protocol):
                                         another clip to a copy of the reference
         weights()                       what it was trained to, `metrics.weights.Weights` each;
                                         file, hash, origin and licence go into the manifest
+        score_batch(prepared, decoded)  `score` of several clips of one reference at once; no
+                                        clip's value depends on the others but by rounding
     """
 
     name: str

@@ -39,6 +39,7 @@ ATTRIBUTES: Mapping[str, tuple[type, ...]] = {
 DOMAINS = ("speech", "any")
 SNRS_DB = (30.0, 15.0, 0.0)  # each worse than the one before, for any metric of quality
 CHANGE = 1e-9  # of a score between two runs; threads add in different orders
+BATCHED = 1e-4  # of a score between a clip alone and among others, in single precision
 BEYOND = 1e-6  # of a bound; a score at the bound may round past it
 
 
@@ -111,6 +112,7 @@ class _Examination:
                 ("the same every time, by any instance", self._repeatable),
                 ("a prepared reference serves many clips", self._prepared_once),
                 ("odd clips get a score or a reason", self._odd_clips),
+                *self._batch_checks(),
             ):
                 self._hold(title, check)
         assert not self.broken, "\n".join([f"{self.report.metric}:", *self.broken])
@@ -176,6 +178,23 @@ class _Examination:
                     f"{snr_db:g} dB SNR: {kept} with a reference that was used before, "
                     f"{fresh} with a fresh one"
                 )
+
+    def _batch_checks(self) -> Iterator[tuple[str, Callable[[], Iterator[str]]]]:
+        if hasattr(self.cls, "score_batch"):
+            yield "a clip's score does not depend on its batch", self._batched
+
+    def _batched(self) -> Iterator[str]:
+        metric: Any = self.cls()
+        prepared = metric.prepare(self.reference)
+        clips = [self.noisy[snr_db] for snr_db in SNRS_DB[:2]]
+        copies = [_changed(clip, clip.samples) for clip in clips]
+        together = [float(value) for value in metric.score_batch(prepared, copies)]
+        alone = [float(metric.score(prepared, clip)) for clip in clips]
+        if len(together) != len(alone):
+            yield f"score_batch gives {len(together)} scores for {len(alone)} clips"
+        for snr_db, value, own in zip(SNRS_DB, together, alone, strict=False):
+            if not abs(value - own) <= BATCHED:
+                yield f"{snr_db:g} dB SNR: {value} in a batch, {own} alone"
 
     def _odd_clips(self) -> Iterator[str]:
         clip = self.reference

@@ -75,6 +75,42 @@ class Scorer:
             return dict.fromkeys(names, Score(reason=reason))
         return {name: self._score_one(name, own, self._decoded) for name in names}
 
+    def score_batch(
+        self, reference: Clip, decoded: Sequence[Clip], only: Collection[str] | None = None
+    ) -> list[dict[str, Score]]:
+        """`score` of several decoded clips of one reference, in their order.
+
+        A metric that has `score_batch` hears them together, which may move its scores in their
+        last digits; the others hear one after the other.
+        """
+        names = [name for name in self.names if only is None or name in only]
+        own = self._reference(reference)
+        pairs = [_Conversions(clip) for clip in decoded]
+        reasons = [_disagreement(own, pair) for pair in pairs]
+        fit = [pair for pair, reason in zip(pairs, reasons, strict=True) if reason is None]
+        found = {name: iter(self._score_all(name, own, fit)) for name in names}
+        return [
+            {name: next(found[name]) if reason is None else Score(reason=reason) for name in names}
+            for reason in reasons
+        ]
+
+    def _score_all(
+        self, name: str, reference: _Reference, decoded: Sequence[_Conversions]
+    ) -> list[Score]:
+        metric = self._metrics[name]
+        batch = getattr(metric, "score_batch", None)
+        if batch is not None and len(decoded) > 1:
+            try:
+                clips = [clip.as_wanted_by(metric) for clip in decoded]
+                values = [
+                    float(value) for value in batch(reference.prepared_for(name, metric), clips)
+                ]
+                if len(values) == len(clips) and all(map(math.isfinite, values)):
+                    return [Score(value=value) for value in values]
+            except Exception:
+                pass  # one by one, to learn which clip it was
+        return [self._score_one(name, reference, clip) for clip in decoded]
+
     def _score_one(self, name: str, reference: _Reference, decoded: _Conversions) -> Score:
         metric = self._metrics[name]
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from signals import changed, noise, with_noise
@@ -51,9 +53,34 @@ class Failing(Recording):
         raise self.error
 
 
+class Batching(Recording):
+    """A metric that hears several clips at once, and refuses what is louder than a power."""
+
+    name = "batching"
+    sample_rate_hz = None
+    loudest = float("inf")
+    sizes: list[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).sizes = []
+
+    def score(self, prepared: Clip, decoded: Clip) -> float:
+        power = float(np.mean(np.square(decoded.samples)))
+        if power > self.loudest:
+            raise UnscorableError("too loud")
+        return power
+
+    def score_batch(self, prepared: Clip, decoded: Sequence[Clip]) -> list[float]:
+        self.sizes.append(len(decoded))
+        return [self.score(prepared, clip) for clip in decoded]
+
+
 @pytest.fixture(autouse=True)
 def metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(METRICS, "_added", {"recording": Recording, "failing": Failing})
+    monkeypatch.setattr(
+        METRICS, "_added", {cls.name: cls for cls in (Recording, Failing, Batching)}
+    )
 
 
 def test_both_clips_arrive_at_the_metrics_rate_and_in_mono() -> None:
@@ -107,6 +134,24 @@ def test_a_failure_is_a_reason_and_costs_no_other_metric(
     scores = Scorer(["failing", "si_sdr"]).score(noise(), with_noise(noise(), 20))
     assert scores["failing"].reason == reason
     assert scores["si_sdr"].ok
+
+
+def test_a_batch_has_the_scores_of_its_clips_in_their_order() -> None:
+    reference = noise()
+    decoded = [with_noise(reference, 10), noise(0.9), with_noise(reference, 20)]
+    scorer = Scorer(["batching", "si_sdr"])
+    together = scorer.score_batch(reference, decoded)
+    assert together == [scorer.score(reference, clip) for clip in decoded]
+    assert Batching.sizes == [2]  # the clip of another length is not a pair
+
+
+def test_a_batch_that_fails_is_scored_clip_by_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = noise()
+    quiet, loud = with_noise(reference, 20), with_noise(reference, 0)
+    monkeypatch.setattr(Batching, "loudest", 1.5 * float(np.mean(np.square(quiet.samples))))
+    first, second = Scorer(["batching"]).score_batch(reference, [quiet, loud])
+    assert first["batching"].ok
+    assert second["batching"].reason == "too loud"
 
 
 @pytest.mark.parametrize(

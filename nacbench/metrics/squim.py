@@ -4,15 +4,17 @@ The objective network estimates STOI, PESQ and SI-SDR from the decoded audio alo
 one estimates a mean opinion score by comparison with clean speech that need **not** match; NeMo
 and VERSA give it the original all the same, which is another number: `squim:subjective-matching`.
 
-Values are those of the pipelines to 1e-4. Most of the time goes into matrix products, which PyTorch
-hands to MKL. Off Intel's processors that takes twice as long as oneDNN, which does them here.
+Values are those of the pipelines to 1e-4; how they come sooner: `squim_network`. Clips of equal
+length can be scored in one pass (`score_batch`), which moves a score by less than 1e-6.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -29,6 +31,7 @@ SAMPLE_RATE_HZ = 16000
 SHORTEST_S = 0.25
 TARGETS = ("stoi", "pesq", "si_sdr")
 REFERENCE_SEED = 0
+BATCH_S = 12.0  # of audio in one pass: larger tensors leave the cache, and cost more than they save
 
 
 class _Squim:
@@ -81,14 +84,21 @@ class _Objective(_Squim):
         return None
 
     def score(self, prepared: None, decoded: Clip) -> float:
-        _refuse_what_has_no_score(decoded)
-        if decoded not in _objective_scores:
-            import torch
+        return self.score_batch(prepared, [decoded])[0]
 
+    def score_batch(self, prepared: None, decoded: Sequence[Clip]) -> list[float]:
+        """`score` of each clip; those of equal length go through the network together."""
+        import torch
+
+        for clip in decoded:
+            _refuse_what_has_no_score(clip)
+        for clips in _batches(clip for clip in decoded if clip not in _objective_scores):
             with torch.inference_mode():
-                found = _network(self.weights()[0].path, self.pipeline)(_tensor(decoded))
-            _objective_scores[decoded] = tuple(float(value) for value in found)
-        return _objective_scores[decoded][TARGETS.index(self.name.rpartition("-")[2])]
+                found = _network(self.weights()[0].path, self.pipeline)(_tensor(clips))
+            for clip, values in zip(clips, zip(*found, strict=True), strict=True):
+                _objective_scores[clip] = tuple(float(value) for value in values)
+        target = TARGETS.index(self.name.rpartition("-")[2])
+        return [_objective_scores[clip][target] for clip in decoded]
 
 
 # Three recipes read one network's output, so the second and third find it here.
@@ -138,16 +148,24 @@ class _Subjective(_Squim):
 
     def score(self, prepared: Clip, decoded: Clip) -> float:
         """`prepared` is the clean speech to compare with, cut or repeated to the clip's length."""
+        return self.score_batch(prepared, [decoded])[0]
+
+    def score_batch(self, prepared: Clip, decoded: Sequence[Clip]) -> list[float]:
+        """`score` of each clip; all are as long as `prepared`."""
         import torch
 
-        _refuse_what_has_no_score(decoded)
-        path = self.weights()[0].path
-        network = _network(path, self.pipeline)
+        for clip in decoded:
+            _refuse_what_has_no_score(clip)
+        network = _network(self.weights()[0].path, self.pipeline)
+        scores: dict[Clip, float] = {}
         with torch.inference_mode():
             if prepared not in _clean_features:
-                _clean_features[prepared] = _features(network, prepared)
-            both = torch.cat((_clean_features[prepared], _features(network, decoded)), dim=2)
-            return float(5 - network.predictor(both))
+                _clean_features[prepared] = _features(network, [prepared])
+            for clips in _batches(decoded):
+                clean = _clean_features[prepared].expand(len(clips), -1, -1)
+                both = torch.cat((clean, _features(network, clips)), dim=2)
+                scores |= zip(clips, (5 - network.predictor(both)).tolist(), strict=True)
+        return [scores[clip] for clip in decoded]
 
 
 # The clean side of a comparison is the same for every operating point.
@@ -190,76 +208,11 @@ class SquimSubjectiveMatching(_Subjective):
         return reference
 
 
-def quicken(network: Any) -> Any:
-    """The same network with matrix products by oneDNN and without what inference does not need."""
-    import torch
-    from torch import nn
-
-    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if product is None:
-        return network  # another processor: PyTorch's own choice is as good as any
-
-    class Linear(nn.Module):
-        def __init__(self, layer: nn.Linear) -> None:
-            super().__init__()
-            self.weight, self.bias = layer.weight, layer.bias
-
-        def forward(self, x: Tensor) -> Tensor:
-            return _product(x, self.weight, self.bias)
-
-    class EncoderLayer(nn.Module):
-        """A post-norm transformer layer in evaluation mode, in blocks of queries."""
-
-        def __init__(self, layer: nn.TransformerEncoderLayer) -> None:
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x: Tensor) -> Tensor:
-            of = self.layer
-            x = of.norm1(x + self._attention(x))
-            out: Tensor = of.norm2(x + of.linear2(torch.relu(of.linear1(x))))
-            return out
-
-        def _attention(self, x: Tensor) -> Tensor:
-            of = self.layer.self_attn
-            batch, time, width = x.shape
-            mixed = _product(x, of.in_proj_weight, of.in_proj_bias)
-            parts = mixed.view(batch, time, 3, of.num_heads, width // of.num_heads)
-            query, key, value = parts.permute(2, 0, 3, 1, 4)  # [batch, heads, time, width]
-            query = query * (width // of.num_heads) ** -0.5
-            heads = torch.empty(batch, time, of.num_heads, width // of.num_heads)
-            for clip in range(batch):
-                for head in range(of.num_heads):
-                    own_key = key[clip, head].contiguous()
-                    own_value = value[clip, head].T.contiguous()
-                    for start in range(0, time, QUERIES_AT_ONCE):
-                        block = slice(start, start + QUERIES_AT_ONCE)
-                        asked = query[clip, head, block].contiguous()
-                        weight = torch.softmax(_product(asked, own_key), dim=-1)
-                        heads[clip, block, head] = _product(weight, own_value)
-            joined: Tensor = of.out_proj(heads.flatten(2))
-            return joined
-
-    def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        out: Tensor = product(x, weight, bias, "none", [], "")
-        return out
-
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.TransformerEncoderLayer:
-                setattr(module, name, EncoderLayer(child))
-            elif type(child) is nn.Linear:
-                setattr(module, name, Linear(child))
-    return network
-
-
-QUERIES_AT_ONCE = 512  # their weights over 20 s of frames stay in the second-level cache
-
-
 @functools.cache
 def _network(path: Path, pipeline: str) -> Any:
     import torch
 
+    from nacbench.metrics.squim_network import quicken
     from nacbench.torchaudio_cpu import import_torchaudio
 
     models = import_torchaudio().models
@@ -272,15 +225,25 @@ def _network(path: Path, pipeline: str) -> Any:
     return quicken(network.eval())
 
 
-def _features(network: Any, clip: Clip) -> Tensor:
-    heard: Tensor = network.projector(network.ssl_model.extract_features(_tensor(clip))[0][-1])
+def _features(network: Any, clips: Sequence[Clip]) -> Tensor:
+    heard: Tensor = network.projector(network.ssl_model.extract_features(_tensor(clips))[0][-1])
     return heard
 
 
-def _tensor(clip: Clip) -> Tensor:
+def _batches(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
+    """Clips of equal length in groups of at most `BATCH_S`, and longer ones alone."""
+    ordered = sorted(dict.fromkeys(clips), key=lambda clip: clip.length)
+    for length, group in itertools.groupby(ordered, key=lambda clip: clip.length):
+        at_once = max(1, int(BATCH_S * SAMPLE_RATE_HZ) // length)
+        equal = list(group)
+        yield from (equal[start : start + at_once] for start in range(0, len(equal), at_once))
+
+
+def _tensor(clips: Sequence[Clip]) -> Tensor:
+    import numpy as np
     import torch
 
-    return torch.from_numpy(clip.samples.copy())
+    return torch.from_numpy(np.concatenate([clip.samples for clip in clips]))
 
 
 def _refuse_what_has_no_score(clip: Clip) -> None:
