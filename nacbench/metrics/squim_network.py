@@ -77,17 +77,16 @@ class EncoderLayer(nn.Module):
         batch, time, width = x.shape
         mixed = product(x, of.in_proj_weight, of.in_proj_bias)
         parts = mixed.view(batch, time, 3, of.num_heads, width // of.num_heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # [batch, heads, time, width]
-        query = (query * (width // of.num_heads) ** -0.5).contiguous()
+        query, key, value = parts.permute(2, 0, 3, 1, 4).contiguous()  # [batch, heads, time, …]
+        query *= (width // of.num_heads) ** -0.5
         heads = x.new_empty(batch, time, of.num_heads, width // of.num_heads)
         for clip in range(batch):
             for head in range(of.num_heads):
-                own_key = _laid_out(key[clip, head].contiguous(), QUERIES_AT_ONCE)
-                own_value = value[clip, head].T.contiguous()
                 for start in range(0, time, QUERIES_AT_ONCE):
                     block = slice(start, start + QUERIES_AT_ONCE)
-                    weight = torch.softmax(product(query[clip, head, block], own_key), dim=-1)
-                    heads[clip, block, head] = product(weight, own_value)
+                    likeness = product(query[clip, head, block], key[clip, head])
+                    weight = torch.softmax(likeness, dim=-1)
+                    heads[clip, block, head] = product(weight, value[clip, head].T)
         return product(heads.flatten(2), of.out_proj.weight, of.out_proj.bias)
 
 
