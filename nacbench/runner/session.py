@@ -247,7 +247,11 @@ def _count_tokens(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
     with closing(_executor(plan, plan.workers)) as executor:
         for point in plan.untallied:
             tasks = [(task.ref.id, task) for task in plan.all_tasks(point)]
-            tallies = [tally for _, tally in executor.map(tokens.tally, tasks)]
+            # In one order: sums of durations differ in their last bits in another.
+            answers = sorted(
+                executor.map(tokens.tally, tasks), key=lambda a: (a[0].ref.id, a[0].condition)
+            )
+            tallies = [tally for _, tally in answers]
             use, failure = tokens.summarise(plan, point, tallies)
             if use is not None:
                 writer.write(use)
