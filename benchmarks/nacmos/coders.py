@@ -1,14 +1,14 @@
-"""Coders that the bench has no adapter for, of libav and libsndfile: more kinds of coding noise.
+"""Codecs of the bench, and coders that it has no adapter for, of libav and libsndfile.
 
-Each takes samples and gives samples, with the coder's delay. Most know one rate only; given another
-they work all the same, and what they do then (a narrowband speech coder stretched over 8 kHz) is
-one more kind.
+The latter take samples and give samples, with the coder's delay. Most know one rate only; given
+another they work all the same, and what they do then (a narrowband speech coder stretched over
+8 kHz) is one more kind.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -18,8 +18,33 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from nacbench import coding, conditions
+from nacbench.alignment import align
+from nacbench.core import Clip
+
 Samples = NDArray[np.float32]
+Options = Mapping[str, Any]
 Coder = Callable[[Samples], Samples]
+
+
+def coded(
+    clip: Clip,
+    codec: str,
+    options: Options,
+    loss: Options | None = None,
+    seed: int = 0,
+) -> Clip:
+    """A clip through a codec, aligned as the bench does it; `loss` acts on its packets."""
+    streams = coding.encode(coding.build(codec, options), clip)
+    if loss is not None:
+        streams = conditions.build({"loss": loss}).damage(streams, clip.id, seed)
+    decoded = coding.decode(coding.build(codec, options), streams, clip)
+    return align(clip, decoded)[0]
+
+
+def like(clip: Clip, samples: NDArray[Any]) -> Clip:
+    """Other samples at a clip's rate and under its name."""
+    return Clip(samples, clip.sample_rate_hz, clip.id)
 
 
 def libav(samples: Samples, codec: str, rate_hz: int, kbps: float | None = None) -> Samples:

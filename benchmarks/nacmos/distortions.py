@@ -7,40 +7,27 @@ A distortion is drawn from a generator and gives `(family, label, degraded clip)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.nacmos import models, neural
-from benchmarks.nacmos.coders import CODERS, NARROWBAND
-from nacbench import coding, conditions
+from benchmarks.nacmos.coders import CODERS, NARROWBAND, Options, coded, like
+from nacbench import conditions
 from nacbench.alignment import align
 from nacbench.core import Clip
 
 UNSEEN = ("speex",)
 
 Draw = tuple[str, str, Clip]
-Options = Mapping[str, Any]
 Rng = np.random.Generator
 
 OPUS_KBPS = (6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40)
 AMR_WB_KBPS = (6.6, 8.85, 12.65, 14.25, 15.85, 18.25, 19.85, 23.05, 23.85)
 AMR_NB_KBPS = (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2)
 SYNTHETIC_NOISE = ("white", "pink", "speech_shaped", "babble", "hum")
-
-
-def coded(
-    clip: Clip, codec: str, options: Options, loss: Options | None = None, seed: int = 0
-) -> Clip:
-    """A clip through a codec, aligned as the bench does it; `loss` acts on its packets."""
-    streams = coding.encode(coding.build(codec, options), clip)
-    if loss is not None:
-        streams = conditions.build({"loss": loss}).damage(streams, clip.id, seed)
-    decoded = coding.decode(coding.build(codec, options), streams, clip)
-    return align(clip, decoded)[0]
 
 
 def any_codec(clip: Clip, rng: Rng) -> Draw:
@@ -103,7 +90,7 @@ def gaps(clip: Clip, rng: Rng) -> Draw:
     for start in range(hop, samples.size - hop, hop):
         if rng.random() < rate:
             samples[start : start + hop] = samples[start - hop : start] if repeat else 0.0
-    return "gaps", f"gaps {rate:.2f} {'repeated' if repeat else 'zero'}", _with(clip, samples)
+    return "gaps", f"gaps {rate:.2f} {'repeated' if repeat else 'zero'}", like(clip, samples)
 
 
 def condition(clip: Clip, rng: Rng, recorded: Options) -> Draw:
@@ -132,7 +119,7 @@ def other_coder(clip: Clip, rng: Rng) -> Draw:
     name, coder = _weighted(rng, [(w, (name, coder)) for name, (w, coder) in CODERS.items()])
     if name in NARROWBAND and rng.random() < 0.6:
         return "other", f"{name} narrowband", models.narrowband(clip, coder)
-    return "other", name, align(clip, _with(clip, coder(clip.samples[0])))[0]
+    return "other", name, align(clip, like(clip, coder(clip.samples[0])))[0]
 
 
 def tandem(clip: Clip, rng: Rng, recorded: Options) -> Draw:
@@ -155,10 +142,6 @@ def draw(clip: Clip, rng: Rng, recorded: Options) -> Draw:
         (4.0, lyra), (8.0, partial(tandem, recorded=recorded)), (1.0, copy),
     ])(clip, rng)  # fmt: skip
     return drawn
-
-
-def _with(clip: Clip, samples: NDArray[Any]) -> Clip:
-    return Clip(samples, clip.sample_rate_hz, clip.id)
 
 
 def _label(codec: str, options: Options) -> str:

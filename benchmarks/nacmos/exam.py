@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.nacmos.coders import coded
 from benchmarks.nacmos.corpus import RATE_HZ, recordings
-from benchmarks.nacmos.distortions import coded
 from benchmarks.nacmos.pairs import METRICS, Pairs
 from nacbench import audio, conditions
 from nacbench import suite as suites

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nacmos.coders import CODERS, NARROWBAND, Coder
-from nacbench import audio, coding
+from benchmarks.nacmos.coders import CODERS, NARROWBAND, Coder, coded, like
+from nacbench import audio
 from nacbench.alignment import align
 from nacbench.core import Clip
 
@@ -45,15 +45,15 @@ def spectral(clip: Clip, rng: Rng) -> tuple[str, str, Clip]:
         magnitude, phase = _band_noise(magnitude, phase, strength, rng)
     samples = istft(magnitude * np.exp(1j * phase), nperseg=window, noverlap=window * 3 // 4)[1]
     samples = np.resize(samples, clip.length) if samples.size < clip.length else samples
-    degraded = _with(clip, samples[: clip.length].astype(np.float32))
+    degraded = like(clip, samples[: clip.length].astype(np.float32))
     return "modelled", f"{kind} {strength:.2f} window {window}", degraded
 
 
 def narrowband(clip: Clip, coder: Coder) -> Clip:
     """A clip through a coder of 8 kHz."""
     narrow = audio.at_rate(clip, 2 * EDGE_HZ)
-    coded = Clip(coder(narrow.samples[0]), 2 * EDGE_HZ, clip.id)
-    return align(clip, audio.at_rate(coded, clip.sample_rate_hz))[0]
+    decoded = like(narrow, coder(narrow.samples[0]))
+    return align(clip, audio.at_rate(decoded, clip.sample_rate_hz))[0]
 
 
 def split(clip: Clip, rng: Rng) -> tuple[str, str, Clip]:
@@ -76,7 +76,7 @@ def split(clip: Clip, rng: Rng) -> tuple[str, str, Clip]:
     whole = np.concatenate([lower[: edge + 1], upper])
     samples = np.resize(istft(whole, **options)[1], clip.length).astype(np.float32)
     label = f"{name} + {'fold' if folded else 'noise'} {bins} bins {frames} frames {step:.1f}"
-    return "split", label, Clip(samples, clip.sample_rate_hz, clip.id)
+    return "split", label, like(clip, samples)
 
 
 def _low_band(clip: Clip, rng: Rng) -> tuple[str, Clip]:
@@ -89,9 +89,7 @@ def _low_band(clip: Clip, rng: Rng) -> tuple[str, Clip]:
         return name, narrowband(clip, CODERS[name][1])
     codec, rates = ("amr_nb", (4.75, 5.9, 7.4, 12.2)) if kind < 0.9 else ("codec2", (2.4, 3.2))
     kbps = float(rng.choice(rates))
-    built = coding.build(codec, {"kbps": kbps})
-    decoded = coding.decode(built, coding.encode(built, clip), clip)
-    return f"{codec} {kbps:g}", align(clip, decoded)[0]
+    return f"{codec} {kbps:g}", coded(clip, codec, {"kbps": kbps})
 
 
 def _noise(shape: tuple[int, ...], rng: Rng) -> NDArray[Any]:
@@ -123,7 +121,3 @@ def _band_noise(
     upper = np.arange(magnitude.shape[0])[:, np.newaxis] >= edge
     turned = rng.uniform(-np.pi, np.pi, phase.shape)
     return np.where(upper, noisy, magnitude), np.where(upper, turned, phase)
-
-
-def _with(clip: Clip, samples: NDArray[Any]) -> Clip:
-    return Clip(samples, clip.sample_rate_hz, clip.id)

@@ -1,4 +1,4 @@
-"""Neural codecs: Lyra V2, our own, and ours with its codes or its decoder disturbed.
+"""Our own neural codec, whole, and with its codes or its decoder disturbed.
 
 A decoder whose weights were shaken is another, worse codec of the same kind, as one that was
 trained less: it keeps such a network from taking what no codec it knows does for clean speech.
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.nacmos.coders import like
 from nacbench.alignment import align
 from nacbench.core import Clip
 
@@ -48,7 +49,7 @@ def reference(clip: Clip, rng: Rng) -> tuple[str, str, Clip]:
         if kind == "decoder":
             model.load_state_dict(weights)
     samples = np.ascontiguousarray(decoded.numpy(), np.float32)
-    return "reference", label, align(clip, Clip(samples, clip.sample_rate_hz, clip.id))[0]
+    return "reference", label, align(clip, like(clip, samples))[0]
 
 
 @functools.cache
