@@ -135,7 +135,7 @@ def _system(key: str, records: Sequence[Record]) -> System:
     kbps = None
     if coded:
         kbps = sum(size or 0 for size, _ in coded) * 8 / 1000 / sum(s for _, s in coded)
-    return System(key, f"{first.series} {first.setting}".strip(), first.series, first.codec, kbps)
+    return System(key, first.point_name, first.series, first.codec, kbps)
 
 
 def _systems(

@@ -22,6 +22,7 @@ from nacbench.results import ResultTable
 
 NEAR_OCTAVES = math.log2(1.15)  # two points within 15 % of each other's rate are compared
 SAME = 1e-9  # differences of a score below this are the same score
+Sets = Mapping[tuple[str, str, str, str], SetScore]  # by suite and the score's key
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,7 @@ def compare_runs(before: ResultTable, after: ResultTable) -> list[Pair]:
         pair
         for key, old in by_point(latest(before.records)).items()
         if key in new
-        for pair in (
-            *_paired(old, new[key], metrics),
-            *_paired_sets(old, new[key], metrics, old_sets, new_sets),
-        )
+        for pair in _paired(old, new[key], metrics, old_sets, new_sets)
     ]
     if not pairs:
         raise UserError("compare: these runs share no operating point on a shared clip.")
@@ -114,10 +112,7 @@ def compare_codecs(table: ResultTable, a: str, b: str) -> list[Pair]:
         for key, left in points.items()
         if left[0].series == a
         for right in _nearest(left, [r for k, r in points.items() if k[:2] == key[:2]], b)
-        for pair in (
-            *_paired(left, right, metrics),
-            *_paired_sets(left, right, metrics, sets, sets),
-        )
+        for pair in _paired(left, right, metrics, sets, sets)
     ]
     if not pairs:
         raise UserError(f"compare: no point of '{a}' lies within 15 % of the rate of one of '{b}'.")
@@ -213,6 +208,18 @@ def by_point(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Recor
 
 
 def _paired(
+    left: Sequence[Record],
+    right: Sequence[Record],
+    metrics: Sequence[MetricInfo],
+    old: Sets,
+    new: Sets,
+) -> Iterator[Pair]:
+    """Metrics of clips, then those over sets of them."""
+    yield from _paired_clips(left, right, metrics)
+    yield from _paired_sets(left, right, metrics, old, new)
+
+
+def _paired_clips(
     left: Sequence[Record], right: Sequence[Record], metrics: Sequence[MetricInfo]
 ) -> Iterator[Pair]:
     by_clip = {record.clip: record for record in right}
@@ -230,8 +237,8 @@ def _paired(
                 suite=left[0].suite,
                 condition=left[0].condition,
                 metric=metric,
-                a=_name(left[0]),
-                b=_name(right[0]),
+                a=left[0].point_name,
+                b=right[0].point_name,
                 kbps_a=_mean_kbps([pair[0] for pair in shared]),
                 kbps_b=_mean_kbps([pair[1] for pair in shared]),
                 mean_a=float(old[both].mean()),
@@ -241,7 +248,7 @@ def _paired(
             )
 
 
-def _sets(table: ResultTable) -> dict[tuple[str, str, str, str], SetScore]:
+def _sets(table: ResultTable) -> Sets:
     return {
         (entry.suite, *entry.key): entry
         for entries in latest_sets(table.set_scores).values()
@@ -253,8 +260,8 @@ def _paired_sets(
     left: Sequence[Record],
     right: Sequence[Record],
     metrics: Sequence[MetricInfo],
-    old: Mapping[tuple[str, str, str, str], SetScore],
-    new: Mapping[tuple[str, str, str, str], SetScore],
+    old: Sets,
+    new: Sets,
 ) -> Iterator[Pair]:
     """Metrics over the set of the clips, where both points have the same clips in it."""
     suite, condition = left[0].suite, left[0].condition
@@ -270,8 +277,8 @@ def _paired_sets(
             suite=suite,
             condition=condition,
             metric=metric,
-            a=_name(left[0]),
-            b=_name(right[0]),
+            a=left[0].point_name,
+            b=right[0].point_name,
             kbps_a=_mean_kbps(left),
             kbps_b=_mean_kbps(right),
             mean_a=before.score.value,
@@ -325,10 +332,6 @@ def _mean_kbps(records: Sequence[Record]) -> float | None:
 def _metrics(*tables: ResultTable) -> list[MetricInfo]:
     known = {m.name: m for table in tables for m in metrics_of(table)}
     return list(known.values())
-
-
-def _name(record: Record) -> str:
-    return f"{record.series} {record.setting}".strip()
 
 
 def _unit(metric: MetricInfo) -> str:

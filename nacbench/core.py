@@ -331,6 +331,11 @@ class OperatingPoint:
         inner = ",".join(f"{name}={json.dumps(value)}" for name, value in self.options.items())
         return f"{self.codec}({inner})"
 
+    @property
+    def name(self) -> str:
+        """As shown: `Opus 6 kbps`."""
+        return f"{self.series} {self.setting}".strip()
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OperatingPoint) and self.key == other.key
 

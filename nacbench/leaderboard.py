@@ -76,11 +76,11 @@ def leaderboard(table: ResultTable) -> Board:
     for use in tokens.values():
         if use.uncounted:
             what = f"entropy without {use.uncounted} of the clips: {use.reason}"
-            incomplete.append(Remark(f"{use.suite}: {_name(use)}", what))
+            incomplete.append(Remark(f"{use.suite}: {use.point_name}", what))
     board = Board(
         sections=tuple(sections),
         metrics=metrics,
-        failed=_counted((_name(r), r.failure) for r in records if r.failure is not None),
+        failed=_counted((r.point_name, r.failure) for r in records if r.failure is not None),
         skipped=_counted(
             pair for manifest in table.manifests.values() for pair in _skipped(manifest)
         ),
@@ -97,16 +97,12 @@ def leaderboard(table: ResultTable) -> Board:
             for entry in entries
             for reason in _set_reasons(entry)
         ),
-        untimed=_counted((_name(t), t.failure) for t in table.timings if t.failure is not None),
+        untimed=_counted((t.point_name, t.failure) for t in table.timings if t.failure is not None),
         incomplete=tuple(incomplete),
         machines=tuple(dict.fromkeys(_machine(t.machine, table.manifests) for t in table.timings)),
         runs=tuple(dict.fromkeys(r.run for r in records)),
     )
     return replace(board, sections=tuple(_ordered(board, s) for s in board.sections))
-
-
-def _name(entry: Record | Timing | TokenUse) -> str:
-    return f"{entry.series} {entry.setting}".strip()
 
 
 def _skipped(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -150,7 +146,7 @@ def _set_cells(row: Row, entries: Sequence[SetScore]) -> dict[str, Cell]:
 
 def _set_reasons(entry: SetScore) -> Iterator[str]:
     """Why a set has no value, and why clips are not in it; not what failed before it was asked."""
-    name = f"{entry.series} {entry.setting}".strip()
+    name = entry.point_name
     if entry.score.reason is not None:
         yield f"{name}: {entry.score.reason}"
     for reason, count in entry.left_out.items():

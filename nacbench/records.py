@@ -27,6 +27,11 @@ class _OfPoint:
     def point_key(self) -> str:
         return OperatingPoint(self.codec, self.options, self.series, self.setting).key
 
+    @property
+    def point_name(self) -> str:
+        """As shown: `Opus 6 kbps`."""
+        return f"{self.series} {self.setting}".strip()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record(_OfPoint):

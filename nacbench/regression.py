@@ -185,7 +185,7 @@ def _point_gates(
     metrics: Sequence[MetricInfo],
     policy: Policy,
 ) -> Iterator[Gate]:
-    place = (before[0].suite, before[0].condition, _name(before[0]))
+    place = (before[0].suite, before[0].condition, before[0].point_name)
     by_clip = {record.clip: record for record in after}
     if not after:
         yield Gate("coverage", "skip", *place, "in the baseline, not in this run")
@@ -303,7 +303,7 @@ def _set_gates(
     """Metrics over a set, by the jackknife of the difference over the same groups of clips."""
     new = {(entry.suite, *entry.key): entry for entry in candidate.set_scores}
     for before in baseline.set_scores:
-        place = (before.suite, before.condition, _name(before))
+        place = (before.suite, before.condition, before.point_name)
         after = new.get((before.suite, *before.key))
         if after is None:
             yield Gate("quality", "skip", *place, "not scored in this run", before.metric)
@@ -344,13 +344,13 @@ def _new_points(
         if key not in old:
             first = records[0]
             reason = "not in the baseline: set a new one to watch it"
-            yield Gate("coverage", "skip", first.suite, first.condition, _name(first), reason)
+            yield Gate("coverage", "skip", first.suite, first.condition, first.point_name, reason)
 
 
 def _speed_gates(baseline: ResultTable, candidate: ResultTable, policy: Policy) -> Iterator[Gate]:
     new = {(timing.suite, timing.point_key): timing for timing in candidate.timings}
     for before in baseline.timings:
-        place = (before.suite, "", _name(before))
+        place = (before.suite, "", before.point_name)
         after = new.get((before.suite, before.point_key))
         if after is None:
             yield Gate("speed", "skip", *place, "not timed in this run")
@@ -380,7 +380,3 @@ def _speed_gate(
 
 def _source(record: Record) -> Any:
     return record.hashes.get("reference")
-
-
-def _name(entry: Record | Timing | SetScore) -> str:
-    return f"{entry.series} {entry.setting}".strip()

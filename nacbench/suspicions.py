@@ -191,7 +191,7 @@ def _changing_output(records: Iterable[Record]) -> Iterator[tuple[str, str]]:
                 r.versions.get("codec", ""),
             )
             seen.setdefault(key, set()).add((r.hashes.get("payload", ""), r.hashes["decoded"]))
-            names[key] = f"{r.series} {r.setting}".strip()
+            names[key] = r.point_name
     changing = [names[key] for key, outputs in seen.items() if len(outputs) > 1]
     for name in dict.fromkeys(changing):
         yield (

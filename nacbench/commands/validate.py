@@ -24,10 +24,7 @@ def validate(suite: tuple[str, ...]) -> None:
             problems += str(error).splitlines()
             continue
         notes = [
-            *(
-                f"{point.series} {point.setting} is skipped: {why}"
-                for point, why in checked.skipped
-            ),
+            *(f"{point.name} is skipped: {why}" for point, why in checked.skipped),
             *(f"{recipe} is skipped: {why}" for recipe, why in checked.skipped_metrics),
         ]
         clips = ""

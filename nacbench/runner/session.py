@@ -234,7 +234,7 @@ def _score(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
         try:
             for _, record in executor.map(job, tasks):
                 writer.write(record)
-                what = f"{record.series} {record.setting}: {record.clip}"
+                what = f"{record.point_name}: {record.clip}"
                 progress.advanced(what, record.failure)
         finally:
             pace.save()
@@ -255,7 +255,7 @@ def _count_tokens(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
             use, failure = tokens.summarise(plan, point, tallies)
             if use is not None:
                 writer.write(use)
-            progress.advanced(f"{point.series} {point.setting}", failure)
+            progress.advanced(point.name, failure)
 
 
 def _compare_sets(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
@@ -286,4 +286,4 @@ def _time(plan: Plan, writer: RecordWriter, progress: Progress) -> None:
     with closing(_executor(plan, 1, plan.suite.timing.threads)) as executor:
         for _, timing in executor.map(job, points):
             writer.write(timing)
-            progress.advanced(f"{timing.series} {timing.setting}", timing.failure)
+            progress.advanced(timing.point_name, timing.failure)

@@ -49,7 +49,7 @@ class Set:
 
     @property
     def name(self) -> str:
-        return f"{self.point.series} {self.point.setting}: {self.condition}"
+        return f"{self.point.name}: {self.condition}"
 
     @property
     def coded(self) -> list[Record]:

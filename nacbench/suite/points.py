@@ -183,7 +183,7 @@ def _note_duplicates(placed: Sequence[PlacedPoint], document: Document) -> None:
     names: dict[tuple[str, str], PlacedPoint] = {}
     for item in placed:
         point = item.point
-        shown = f"{point.series} {point.setting}".strip()
+        shown = point.name
         same = points.setdefault(_with_defaults(point), item)
         namesake = names.setdefault((point.series, point.setting), item)
         if same is not item:
